@@ -1,0 +1,197 @@
+"""Who is calling: the caller, and the signed token that carries it between processes.
+
+The gateway signs people's contexts, a service signs its own. A token is a JWT
+signed with Ed25519, for one audience (a service) and one minute, so that the
+same caller's requests share one signature and one verification. The request id
+is no authority and travels beside it.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from services.kit.errors import ServiceError
+
+TOKEN_METADATA = "vitalis-caller"
+REQUEST_ID_METADATA = "vitalis-request-id"
+LIFETIME_SECONDS = 60
+# A cached token is handed out until it has this long left to live.
+MARGIN_SECONDS = 30
+CACHE_SIZE = 10_000
+PEOPLE_ISSUER = "gateway"
+EVERYTHING = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling, and about whom.
+
+    `actor` is a person's id or `service:<name>`; `subject` is the person whose
+    data the call is about ("" if none). They differ for somebody with a grant.
+    `scopes` holds names such as `wearables.read`; `*` is every scope.
+    """
+
+    actor: str
+    subject: str
+    role: str
+    scopes: frozenset[str]
+    request_id: str = ""
+
+    def may(self, scope: str) -> bool:
+        return not scope or EVERYTHING in self.scopes or scope in self.scopes
+
+    @property
+    def is_service(self) -> bool:
+        return self.role == "service"
+
+
+ANONYMOUS = Caller("", "", "anonymous", frozenset())
+_current: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
+
+
+def current() -> Caller:
+    """The caller of the RPC or job that is running; ANONYMOUS outside of one."""
+    return _current.get()
+
+
+@contextmanager
+def calling(caller: Caller) -> Iterator[Caller]:
+    """Makes `caller` the current one for the block."""
+    token = _current.set(caller)
+    try:
+        yield caller
+    finally:
+        _current.reset(token)
+
+
+def service_caller(service: str, subject: str = "", request_id: str = "") -> Caller:
+    """The caller of a job: the service itself, about one person or nobody."""
+    return Caller(f"service:{service}", subject, "service", frozenset({EVERYTHING}), request_id)
+
+
+class CallerSigner:
+    """Signs callers in the name of one process."""
+
+    def __init__(self, issuer: str, key: Ed25519PrivateKey) -> None:
+        self._issuer = issuer
+        self._key = key
+        self._kid = key_id(key)
+        self._cache: dict[tuple[Caller, str], tuple[float, str]] = {}
+
+    def metadata(self, caller: Caller, audience: str) -> tuple[tuple[str, str], ...]:
+        """The gRPC metadata that carries `caller` to the service `audience`."""
+        return (
+            (TOKEN_METADATA, self.token(caller, audience)),
+            (REQUEST_ID_METADATA, caller.request_id),
+        )
+
+    def token(self, caller: Caller, audience: str) -> str:
+        now = time.time()
+        key = (replace(caller, request_id=""), audience)
+        cached = self._cache.get(key)
+        if cached and cached[0] - now > MARGIN_SECONDS:
+            return cached[1]
+        claims = {
+            "iss": self._issuer,
+            "aud": audience,
+            "sub": caller.subject,
+            "actor": caller.actor,
+            "role": caller.role,
+            "scopes": sorted(caller.scopes),
+            "iat": int(now),
+            "exp": int(now) + LIFETIME_SECONDS,
+        }
+        token = jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": self._kid})
+        if len(self._cache) >= CACHE_SIZE:
+            self._cache.clear()
+        self._cache[key] = (claims["exp"], token)  # type: ignore[assignment]
+        return token
+
+
+class CallerVerifier:
+    """Verifies the tokens of the processes that a service trusts.
+
+    `trusted` maps an issuer to its public keys by key id. Only the gateway may
+    speak for people; any other issuer only for itself.
+    """
+
+    def __init__(self, audience: str, trusted: Mapping[str, Mapping[str, Any]]) -> None:
+        self._audience = audience
+        self._trusted = trusted
+        self._cache: dict[str, tuple[float, Caller]] = {}
+
+    def verify(self, token: str, request_id: str) -> Caller:
+        """The caller of a token. Raises UNAUTHENTICATED for any that does not hold."""
+        now = time.time()
+        cached = self._cache.get(token)
+        if cached is None:
+            cached = self._decode(token)
+            if len(self._cache) >= CACHE_SIZE:
+                self._cache.clear()
+            self._cache[token] = cached
+        expires, caller = cached
+        if expires <= now:
+            raise ServiceError("UNAUTHENTICATED", "the caller's token has expired")
+        return replace(caller, request_id=request_id)
+
+    def _decode(self, token: str) -> tuple[float, Caller]:
+        try:
+            issuer = str(jwt.decode(token, options={"verify_signature": False}).get("iss"))
+            key = self._trusted[issuer][str(jwt.get_unverified_header(token).get("kid"))]
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=["EdDSA"],
+                audience=self._audience,
+                issuer=issuer,
+                options={"require": ["exp", "iat", "aud", "iss", "sub", "actor", "role", "scopes"]},
+            )
+        except (jwt.InvalidTokenError, KeyError, ValueError):
+            raise ServiceError("UNAUTHENTICATED", "the caller's token does not hold") from None
+        caller = Caller(claims["actor"], claims["sub"], claims["role"], frozenset(claims["scopes"]))
+        speaks_for_itself = caller.role == "service" and caller.actor == f"service:{issuer}"
+        if (issuer == PEOPLE_ISSUER) == speaks_for_itself:
+            raise ServiceError("UNAUTHENTICATED", "the caller's token does not hold")
+        return float(claims["exp"]), caller
+
+
+def key_id(key: Ed25519PrivateKey) -> str:
+    """The key's id: its JWK thumbprint (RFC 7638, RFC 8037 appendix A.3)."""
+    import base64
+    import hashlib
+
+    raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    canonical = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": x}, separators=(",", ":"))
+    return base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).rstrip(b"=").decode()
+
+
+def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
+    """The public half as a JSON Web Key."""
+    jwk: dict[str, str] = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key()))
+    return {**jwk, "kid": key_id(key), "use": "sig", "alg": "EdDSA"}
+
+
+def load_private_key(path: Path) -> Ed25519PrivateKey:
+    """Reads an Ed25519 private key (PKCS#8 PEM). Raises ValueError for any other."""
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{path.name} holds no Ed25519 private key")
+    return key
+
+
+def load_trusted(path: Path) -> dict[str, dict[str, Any]]:
+    """Reads the trusted issuers: a JSON object from issuer to a JSON Web Key Set."""
+    content = json.loads(path.read_text())
+    return {
+        issuer: {jwk["kid"]: jwt.PyJWK(jwk).key for jwk in key_set["keys"]} for issuer, key_set in content.items()
+    }
