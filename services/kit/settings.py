@@ -1,0 +1,54 @@
+"""Settings from the environment; what is missing or wrong is named at start."""
+
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ProcessSettings(BaseSettings):
+    """What every process has, under its own prefix (`GATEWAY_`, `TRACKING_`, …)."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    log_format: str = Field("json", pattern="^(json|console)$", description="One JSON object a line, or coloured text.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    metrics_listen: str = Field("", description="host:port of the Prometheus metrics; empty for none.")
+    caller_key_file: Path = Field(description="Ed25519 private key (PEM) that this process signs callers with.")
+    otlp_endpoint: str = Field("", description="OTLP/gRPC endpoint of an OpenTelemetry collector; empty for no spans.")
+
+
+class ServiceSettings(ProcessSettings):
+    """What every gRPC service has."""
+
+    listen: str = Field(description="host:port of the gRPC server.")
+    database_url: SecretStr = Field(description="postgresql:// URL of the role `app`, which owns nothing.")
+    database_pool_size: int = Field(10, ge=1, le=200)
+    trusted_callers_file: Path = Field(description="JSON object from issuer to a JSON Web Key Set.")
+    grace_seconds: float = Field(10, ge=0, description="How long calls in flight may take after SIGTERM.")
+    default_deadline_seconds: float = Field(30, gt=0, description="For a call whose client sets no deadline.")
+    max_message_bytes: int = Field(4 * 2**20, ge=2**16)
+
+
+class MigrateSettings(BaseSettings):
+    """What `migrate` needs: only the migrator's URL."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    migrator_database_url: SecretStr = Field(description="postgresql:// URL of the role `migrator`.")
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(kind: type[Settings], prefix: str) -> Settings:
+    """Reads the settings `<PREFIX><FIELD>`; ends the process naming every one that is missing or wrong."""
+    try:
+        return kind(_env_prefix=prefix)
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"setting {name}: {problem['msg']}", file=sys.stderr)
+        raise SystemExit(2) from None
