@@ -1,0 +1,6 @@
+"""The tables of identity, for Alembic."""
+
+from services.identity.sessions import metadata
+from services.kit.migrate import run_environment
+
+run_environment(metadata)

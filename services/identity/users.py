@@ -1,0 +1,103 @@
+"""People: the table of users and who somebody is."""
+
+import string
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import grpc
+import sqlalchemy as sa
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.kit.caller import Caller, current
+from services.kit.database import Database, Statement, new_metadata
+from services.kit.errors import not_found
+from vitalis.identity.v1 import users_pb2, users_pb2_grpc
+
+ROLES = ("user", "coach", "admin")
+
+metadata = new_metadata()
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("email", sa.Text, nullable=False),
+    sa.Column("password_hash", sa.Text, comment="Argon2id in the PHC string format; null without a password"),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False, server_default="user"),
+    sa.Column("last_login_at", sa.DateTime(timezone=True)),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    # The one unique key without an owner in front: an address is taken or not,
+    # and EMAIL_TAKEN says so.
+    sa.Index("uq_users_email_living", "email", unique=True, postgresql_where=sa.text("deleted_at IS NULL")),
+    sa.CheckConstraint('email = lower(email COLLATE "C") AND char_length(email) BETWEEN 3 AND 254', name="email"),
+    sa.CheckConstraint("char_length(display_name) BETWEEN 1 AND 100", name="display_name"),
+    sa.CheckConstraint(sa.column("role").in_(ROLES), name="role"),
+)
+
+# What leaves the service; the password's hash is not among it.
+PUBLIC = (
+    users.c.id,
+    users.c.email,
+    users.c.display_name,
+    users.c.role,
+    users.c.last_login_at,
+    users.c.created_at,
+    users.c.updated_at,
+)
+FIND = Statement(sa.select(*PUBLIC).where(users.c.id == sa.bindparam("user_id"), users.c.deleted_at.is_(None)))
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def normalise_email(email: str) -> str:
+    """The address as it is stored and looked up: no blanks around it, A-Z in lower case.
+
+    Nothing else is folded. Addresses are ASCII (the rule of RegisterRequest), and
+    folding Unicode (NFKC, or the Kelvin sign in lower case) would turn a stranger's
+    address into somebody's own, which is how accounts have been taken over.
+    """
+    return email.strip().translate(_LOWER)
+
+
+def to_message(row: Sequence[Any]) -> users_pb2.User:
+    """The values of `PUBLIC` as the message."""
+    user_id, email, display_name, role, last_login_at, created_at, updated_at = row
+    return users_pb2.User(
+        id=str(user_id),
+        email=email,
+        display_name=display_name,
+        role=role,
+        last_login_at=timestamp(last_login_at) if last_login_at else None,
+        created_at=timestamp(created_at),
+        updated_at=timestamp(updated_at),
+    )
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """An aware instant as the protobuf message."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def acting(user_id: UUID) -> Caller:
+    """The person as the caller of a transaction, once their credentials have been checked."""
+    return Caller(str(user_id), str(user_id), "user", frozenset(), current().request_id)
+
+
+class UsersServicer(users_pb2_grpc.UsersServiceServicer):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def GetUser(
+        self, request: users_pb2.GetUserRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> users_pb2.GetUserResponse:
+        """The person themselves. Raises NOT_FOUND once they are deleted."""
+        rows = await self._database.fetch(FIND, {"user_id": UUID(request.user_id)})
+        if not rows:
+            raise not_found("user")
+        return users_pb2.GetUserResponse(user=to_message(rows[0]))
