@@ -46,14 +46,17 @@ def service_url(admin_url: str, database: str, role: str, password: str) -> str:
     return urlunsplit(("postgresql", f"{login}@{host}", f"/{quote(database, safe='')}", parts.query, ""))
 
 
-def ensure_service_database(admin_url: str, service: str, passwords: Mapping[str, str]) -> tuple[str, str]:
+def ensure_service_database(
+    admin_url: str, service: str, passwords: Mapping[str, str], database: str = ""
+) -> tuple[str, str]:
     """Creates what is missing and sets the passwords; safe to repeat.
 
     `passwords` maps role names (`tracking_app`, `tracking_migrator`) to
-    passwords. Returns the `postgresql://` URLs of the app and of the migrator.
+    passwords; `database` is `vitalis_<service>` unless it is given. Returns the `postgresql://` URLs of the app and of the migrator.
     Raises RuntimeError for a server older than PostgreSQL 15.
     """
-    app, migrator, database = app_role(service), migrator_role(service), database_name(service)
+    app, migrator = app_role(service), migrator_role(service)
+    database = database or database_name(service)
     with psycopg.connect(admin_url, autocommit=True) as admin:
         if admin.info.server_version < LOWEST_VERSION:
             raise RuntimeError("PostgreSQL 15 or later is needed")

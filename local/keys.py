@@ -1,0 +1,33 @@
+"""The keys with which the processes of one machine know each other."""
+
+import json
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from local.directory import private_directory, write_private
+from services.kit.caller import load_private_key, public_jwk
+
+ACCESS_TOKEN_KEY = "access-token.pem"
+TRUSTED_CALLERS = "trusted-callers.json"
+
+
+def caller_key_file(directory: Path, name: str) -> Path:
+    return directory / f"{name}.pem"
+
+
+def ensure_keys(directory: Path, callers: list[str]) -> None:
+    """Creates what is missing: a key per caller, identity's for access tokens, and whom to trust."""
+    private_directory(directory)
+    for file in (directory / ACCESS_TOKEN_KEY, *(caller_key_file(directory, name) for name in callers)):
+        if not file.exists():
+            write_private(file, _new_key())
+    trusted = {name: {"keys": [public_jwk(load_private_key(caller_key_file(directory, name)))]} for name in callers}
+    write_private(directory / TRUSTED_CALLERS, json.dumps(trusted, indent=2).encode())
+
+
+def _new_key() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

@@ -1,0 +1,151 @@
+"""Databases for tests: one server a run, one migrated template a service, one clone a test."""
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from local.directory import LocalError
+from local.postgres import Postgres
+from local.process import Child, Watchdog
+from services.kit import migrate
+from services.kit.roles import app_role, close_database, ensure_service_database, migrator_role, service_url
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVICES = sorted(path.parents[1].name for path in ROOT.glob("services/*/migrations/env.py"))
+START_SECONDS = 60.0
+TEMPLATE_LOCK = 0x7465_7374
+# Nothing here has to survive a crash, and nothing may wait for a vacuum.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_connections": "300",
+    "max_wal_size": "4GB",
+    "shared_buffers": "128MB",
+}
+
+
+@dataclass(frozen=True)
+class ServiceDatabase:
+    """A database of one service, at its latest revision; `postgresql://` URLs of its two roles."""
+
+    app_url: str
+    migrator_url: str
+
+
+@dataclass(frozen=True)
+class DatabaseServer:
+    """The server of a test run. `run` keeps runs on one server apart, `password` is every role's."""
+
+    admin_url: str
+    run: str
+    password: str
+
+    @contextmanager
+    def clone(self, service: str) -> Iterator[ServiceDatabase]:
+        """A migrated database of its own, dropped afterwards whoever is connected."""
+        with self._new(service, self.template(service)) as database:
+            yield database
+
+    @contextmanager
+    def empty(self, service: str) -> Iterator[ServiceDatabase]:
+        """A database with the service's roles and nothing in it."""
+        with self._new(service, "") as database:
+            yield database
+
+    @contextmanager
+    def _new(self, service: str, template: str) -> Iterator[ServiceDatabase]:
+        name = f"{self.run}_{service}_{secrets.token_hex(4)}"
+        if template:
+            with psycopg.connect(self.admin_url, autocommit=True) as admin:
+                admin.execute(
+                    sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY FILE_COPY").format(
+                        sql.Identifier(name), sql.Identifier(template), sql.Identifier(migrator_role(service))
+                    )
+                )
+                close_database(admin, name, service)
+            database = ServiceDatabase(
+                service_url(self.admin_url, name, app_role(service), self.password),
+                service_url(self.admin_url, name, migrator_role(service), self.password),
+            )
+        else:
+            database = self._ensure(service, name)
+        try:
+            yield database
+        finally:
+            self.drop(name)
+
+    def template(self, service: str) -> str:
+        """The name of the service's migrated template; the first who asks makes it."""
+        name = f"{self.run}_{service}"
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
+            if not admin.execute("SELECT FROM pg_database WHERE datname = %s AND datistemplate", [name]).fetchone():
+                self.drop(name)
+                migrate.upgrade(self._ensure(service, name).migrator_url, service)
+                admin.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(name)))
+        return name
+
+    def drop(self, name: str) -> None:
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def drop_all(self) -> None:
+        """Drops what the run has left, its templates too."""
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            names = admin.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{self.run}\\_%"])
+            for (name,) in names.fetchall():
+                admin.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
+                self.drop(name)
+
+    def _ensure(self, service: str, name: str) -> ServiceDatabase:
+        passwords = {app_role(service): self.password, migrator_role(service): self.password}
+        return ServiceDatabase(*ensure_service_database(self.admin_url, service, passwords, name))
+
+
+def new_run(admin_url: str) -> DatabaseServer:
+    return DatabaseServer(admin_url, f"test_{secrets.token_hex(4)}", secrets.token_urlsafe(24))
+
+
+@contextmanager
+def external_server(admin_url: str) -> Iterator[DatabaseServer]:
+    """A server that is there for tests: the passwords of the services' roles are changed on it."""
+    server = new_run(admin_url)
+    try:
+        yield server
+    finally:
+        server.drop_all()
+
+
+@contextmanager
+def embedded_server() -> Iterator[DatabaseServer]:
+    """A server in a directory of its own, gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="vitalis-test-"))
+    # The account that PostgreSQL runs under, if this is root, has to pass through.
+    directory.chmod(0o711)
+    watchdog = Watchdog()
+    try:
+        postgres = Postgres(directory, secrets.token_urlsafe(24), SETTINGS)
+        postgres.initialise()
+        child = Child(postgres.program(), watchdog, lambda name, line: None)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not postgres.ready():
+                if child.exit_code is not None or time.monotonic() > deadline:
+                    raise LocalError("PostgreSQL does not start:\n" + "\n".join(child.tail))
+                time.sleep(0.05)
+            yield new_run(postgres.admin_url)
+        finally:
+            child.kill()
+    finally:
+        watchdog.close()
+        shutil.rmtree(directory, ignore_errors=True)
