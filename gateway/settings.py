@@ -1,0 +1,45 @@
+"""The gateway's settings: the environment variables `GATEWAY_<FIELD>`."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from services.kit.settings import ProcessSettings
+
+DESCRIPTOR_SET = Path(__file__).resolve().parent.parent / "gen" / "vitalis.binpb"
+
+
+class GatewaySettings(ProcessSettings):
+    """Everything that can be set; sizes are bytes, times are seconds."""
+
+    listen: str = Field("127.0.0.1:8080", pattern=r"^.+:\d+$", description="host:port of the public HTTP server.")
+    services: dict[str, str] = Field(description="JSON object from a service's name to its gRPC target.")
+    descriptor_set: Path = Field(DESCRIPTOR_SET, description="What the protos were compiled to, comments included.")
+
+    token_issuer: str = "vitalis"
+    token_audience: str = "vitalis-api"
+    key_refresh_seconds: float = Field(300, gt=0, description="How often identity is asked for its keys.")
+
+    deadline_seconds: float = Field(30, gt=0, description="For a request that is neither an upload nor a watch.")
+    upload_deadline_seconds: float = Field(3600, gt=0)
+    watch_deadline_seconds: float = Field(3600, gt=0)
+    grace_seconds: int = Field(10, ge=0, description="How long requests in flight may take after SIGTERM.")
+
+    max_body_bytes: int = Field(2 * 2**20, ge=1, description="Of a JSON body.")
+    max_upload_bytes: int = Field(8 * 2**30, ge=1)
+    max_header_bytes: int = Field(32 * 2**10, ge=2**10, description="Of a request line and its headers.")
+    max_reply_bytes: int = Field(16 * 2**20, ge=2**16, description="Of one message from a service.")
+    max_connections: int = Field(4096, ge=1)
+
+    public_rate: str = Field("30/minute", description="Per client address and RPC, for RPCs that need no token.")
+    rate: str = Field("3000/minute", description="Per person; per client address for reading without a token.")
+    rate_limit_store: str = Field("", description="redis:// or valkey:// URL; empty counts in this process alone.")
+    trusted_proxies: int = Field(0, ge=0, description="How many proxies in front append to X-Forwarded-For.")
+
+    cors_origins: str = Field("", description="Comma-separated origins that may call from a browser; empty for none.")
+    hsts: bool = Field(False, description="Send Strict-Transport-Security; only behind TLS.")
+    docs: bool = Field(True, description="Serve the API page at /docs.")
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
