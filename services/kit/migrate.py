@@ -185,7 +185,8 @@ def uninstall_queue() -> None:
             EXECUTE 'DROP FUNCTION ' || name;
           END LOOP;
           FOR name IN SELECT oid::regtype FROM pg_type
-            WHERE typnamespace = 'public'::regnamespace AND typname LIKE '{QUEUE_PREFIX}%' AND typtype IN ('e', 'c') LOOP
+            WHERE typnamespace = 'public'::regnamespace AND typname LIKE '{QUEUE_PREFIX}%' AND typtype IN ('e', 'c')
+            LOOP
             EXECUTE 'DROP TYPE ' || name || ' CASCADE';
           END LOOP;
         END $$

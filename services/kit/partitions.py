@@ -37,7 +37,8 @@ BEGIN
   FOR year IN first_year..last_year LOOP
     partition := format('%s_%s', parent, year);
     CONTINUE WHEN to_regclass(format('public.%I', partition)) IS NOT NULL;
-    EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY)', partition, parent);
+    EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY)',
+      partition, parent);
     EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
     FOR policy IN SELECT policyname, qual, with_check FROM pg_policies
       WHERE schemaname = 'public' AND tablename = parent LOOP

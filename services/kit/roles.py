@@ -52,8 +52,8 @@ def ensure_service_database(
     """Creates what is missing and sets the passwords; safe to repeat.
 
     `passwords` maps role names (`tracking_app`, `tracking_migrator`) to
-    passwords; `database` is `vitalis_<service>` unless it is given. Returns the `postgresql://` URLs of the app and of the migrator.
-    Raises RuntimeError for a server older than PostgreSQL 15.
+    passwords; `database` is `vitalis_<service>` unless it is given. Returns the
+    `postgresql://` URLs of the app and of the migrator. Raises RuntimeError for a server older than PostgreSQL 15.
     """
     app, migrator = app_role(service), migrator_role(service)
     database = database or database_name(service)
