@@ -63,10 +63,6 @@ class Passwords:
         """
         return await self._in_thread(lambda: self._verify(stored, _prepared(password)))
 
-    def close(self) -> None:
-        """Gives up the requests that wait; the ones being hashed end by themselves."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
     def _verify(self, stored: str | None, password: bytes) -> Verdict:
         try:
             self._hasher.verify(stored or self._decoy, password)

@@ -1,0 +1,41 @@
+"""`python -m services.identity serve | migrate`."""
+
+from services.identity.passwords import Passwords
+from services.identity.sessions import SessionsServicer
+from services.identity.settings import IdentitySettings
+from services.identity.tokens import AccessTokens
+from services.identity.users import UsersServicer
+from services.kit.database import Database
+from services.kit.main import Parts, Service, main
+from services.kit.server import Servicer
+from vitalis.identity.v1 import sessions_pb2, sessions_pb2_grpc, users_pb2, users_pb2_grpc
+
+
+def build(settings: IdentitySettings, database: Database) -> Parts:
+    passwords = Passwords(
+        threads=settings.password_threads,
+        capacity=settings.password_capacity,
+        memory_kib=settings.password_memory_kib,
+        iterations=settings.password_iterations,
+    )
+    access_tokens = AccessTokens.from_files(settings.signing_key_files)
+    return Parts(
+        [
+            Servicer(
+                UsersServicer(database),
+                users_pb2_grpc.add_UsersServiceServicer_to_server,
+                users_pb2.DESCRIPTOR.services_by_name["UsersService"],
+            ),
+            Servicer(
+                SessionsServicer(database, passwords, access_tokens, settings.lifetimes),
+                sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
+                sessions_pb2.DESCRIPTOR.services_by_name["SessionsService"],
+            ),
+        ]
+    )
+
+
+SERVICE = Service("identity", IdentitySettings, build)
+
+if __name__ == "__main__":
+    main(SERVICE)

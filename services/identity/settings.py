@@ -1,0 +1,56 @@
+"""Settings of identity, read from `IDENTITY_…`."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from services.identity import passwords
+from services.identity.sessions import Lifetimes
+from services.kit.caller import load_private_key
+from services.kit.settings import ServiceSettings
+
+
+class IdentitySettings(ServiceSettings):
+    """What identity needs besides what every service has."""
+
+    signing_key_files: Annotated[tuple[Path, ...], NoDecode] = Field(
+        min_length=1,
+        description="Ed25519 private keys (PEM), comma-separated: the first signs access tokens, all are published.",
+    )
+    password_threads: int = Field(
+        os.cpu_count() or 1, ge=1, le=64, description="Passwords hashed at once; each takes `password_memory_kib`."
+    )
+    password_capacity: int = Field(
+        64, ge=1, le=10_000, description="Passwords being hashed or waiting for it; one more is refused."
+    )
+    password_memory_kib: int = Field(
+        passwords.MEMORY_KIB, ge=passwords.MEMORY_KIB, le=2**21, description="Argon2id's memory, in KiB."
+    )
+    password_iterations: int = Field(passwords.ITERATIONS, ge=passwords.ITERATIONS, le=100)
+    refresh_token_days: int = Field(30, ge=1, le=365, description="How long a refresh token lasts if it is not used.")
+    session_days: int = Field(90, ge=1, le=3650, description="How long a session lasts however much it is used.")
+
+    @field_validator("signing_key_files", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("signing_key_files")
+    @classmethod
+    def _readable(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        for path in paths:
+            try:
+                load_private_key(path)
+            except OSError:
+                raise ValueError(f"{path.name} cannot be read") from None
+            except (TypeError, ValueError):
+                raise ValueError(f"{path.name} holds no Ed25519 private key in PEM without a passphrase") from None
+        return paths
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        return Lifetimes(timedelta(days=self.refresh_token_days), timedelta(days=self.session_days))

@@ -1,0 +1,236 @@
+"""Signing up, logging in and out, and the tokens that come of it."""
+
+import asyncio
+import json
+
+import jwt
+import psycopg
+import pytest
+
+from services.identity.settings import IdentitySettings
+from services.kit.caller import ANONYMOUS, CallerSigner
+from tests.databases import ServiceDatabase
+from tests.identity.conftest import EMAIL, PASSWORD, Identity, failure, person, reason, running, write_key
+from vitalis.identity.v1 import sessions_pb2 as pb
+
+WRONG = "wrong horse battery staple"
+
+
+async def verified(identity: Identity, access_token: str) -> dict[str, object]:
+    """The claims of an access token, verified as any outsider would: with the published keys."""
+    answer = await identity.sessions.GetKeySet(pb.GetKeySetRequest(), metadata=identity.metadata())
+    keys = [{name: getattr(key, name) for name in ("kty", "crv", "x", "kid", "use", "alg")} for key in answer.keys]
+    kid = jwt.get_unverified_header(access_token)["kid"]
+    key = jwt.PyJWKSet.from_json(json.dumps({"keys": keys}))[kid]
+    claims: dict[str, object] = jwt.decode(
+        access_token, key, algorithms=["EdDSA"], audience="vitalis-api", issuer="vitalis"
+    )
+    return claims
+
+
+async def test_signing_up_logs_in(identity: Identity) -> None:
+    answer = await identity.register()
+    claims = await verified(identity, answer.tokens.access_token)
+    assert set(claims) == {"iss", "aud", "sub", "sid", "role", "iat", "exp", "jti"}
+    assert (claims["sub"], claims["role"]) == (answer.user.id, "user")
+    assert isinstance(claims["exp"], int)
+    assert isinstance(claims["iat"], int)
+    assert claims["exp"] - claims["iat"] == 15 * 60
+    assert answer.tokens.access_token_expires_at.ToSeconds() == claims["exp"]
+    assert answer.tokens.refresh_token.startswith("vrt_")
+
+
+async def test_an_address_is_registered_once_in_any_case(identity: Identity) -> None:
+    await identity.register()
+    error = await failure(identity.register(email="ADA@example.com"))
+    assert error.reason.name == "EMAIL_TAKEN"
+    assert [violation.field for violation in error.violations] == ["email"]
+    assert EMAIL not in error.message.lower()
+
+
+async def test_of_many_registering_one_address_one_succeeds(identity: Identity) -> None:
+    answers = await asyncio.gather(*(identity.register() for _ in range(8)), return_exceptions=True)
+    assert sum(isinstance(answer, pb.RegisterResponse) for answer in answers) == 1
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        assert owner.execute("SELECT count(*) FROM users").fetchone() == (1,)
+        assert owner.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+
+
+async def test_the_address_of_a_deleted_person_is_free_again(identity: Identity) -> None:
+    first = await identity.register()
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        owner.execute("UPDATE users SET deleted_at = now()")
+    assert (await identity.register()).user.id != first.user.id
+
+
+@pytest.mark.parametrize(
+    ("field", "request_"),
+    [
+        ("email", pb.RegisterRequest(email="ada", password=PASSWORD, display_name="Ada")),
+        ("email", pb.RegisterRequest(email="\u212a@example.com", password=PASSWORD, display_name="Ada")),
+        ("email", pb.RegisterRequest(password=PASSWORD, display_name="Ada")),
+        ("password", pb.RegisterRequest(email=EMAIL, password="short", display_name="Ada")),
+        ("password", pb.RegisterRequest(email=EMAIL, password="x" * 129, display_name="Ada")),
+        ("display_name", pb.RegisterRequest(email=EMAIL, password=PASSWORD)),
+        ("display_name", pb.RegisterRequest(email=EMAIL, password=PASSWORD, display_name="  ")),
+        ("display_name", pb.RegisterRequest(email=EMAIL, password=PASSWORD, display_name="A\0da")),
+    ],
+)
+async def test_what_cannot_be_registered(identity: Identity, field: str, request_: pb.RegisterRequest) -> None:
+    error = await failure(identity.sessions.Register(request_, metadata=identity.metadata()))
+    assert error.reason.name == "INVALID_FIELD"
+    assert field in [violation.field for violation in error.violations]
+    assert not request_.password or request_.password not in error.message
+
+
+async def test_logging_in_starts_another_session(identity: Identity) -> None:
+    registered = await identity.register()
+    answer = await identity.log_in(email=" ADA@example.com ")
+    first = await verified(identity, registered.tokens.access_token)
+    second = await verified(identity, answer.tokens.access_token)
+    assert first["sub"] == second["sub"]
+    assert first["sid"] != second["sid"]
+    assert first["jti"] != second["jti"]
+    assert answer.user.last_login_at.ToNanoseconds() > registered.user.last_login_at.ToNanoseconds()
+    assert answer.user.updated_at == registered.user.updated_at
+
+
+async def test_the_role_is_in_the_access_token(identity: Identity) -> None:
+    await identity.register()
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        owner.execute("UPDATE users SET role = 'coach'")
+    answer = await identity.log_in()
+    refreshed = await identity.refresh(answer.tokens.refresh_token)
+    for token in (answer.tokens.access_token, refreshed.tokens.access_token):
+        assert (await verified(identity, token))["role"] == "coach"
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        (EMAIL, WRONG),
+        (EMAIL, PASSWORD + " "),
+        ("nobody@example.com", PASSWORD),
+        ("not an address", PASSWORD),
+        ("ada@example.com\0", PASSWORD),
+        ("\u212aada@example.com", PASSWORD),
+    ],
+)
+async def test_wrong_credentials_are_all_alike(identity: Identity, email: str, password: str) -> None:
+    await identity.register()
+    error = await failure(identity.log_in(email, password))
+    assert (error.reason.name, error.message) == ("WRONG_CREDENTIALS", "email or password is wrong")
+    assert not error.violations
+    assert not error.metadata
+
+
+@pytest.mark.parametrize("change", ["deleted_at = now()", "password_hash = NULL"])
+async def test_nobody_logs_in_as_one_who_is_deleted_or_has_no_password(identity: Identity, change: str) -> None:
+    await identity.register()
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        owner.execute(f"UPDATE users SET {change}".encode())
+    assert await reason(identity.log_in()) == "WRONG_CREDENTIALS"
+
+
+async def test_a_hash_of_other_parameters_is_replaced_at_login(
+    settings: tuple[IdentitySettings, ServiceDatabase], identity: Identity
+) -> None:
+    await identity.register()
+    key = identity.signer._key
+    raised = settings[0].model_copy(update={"password_iterations": 3})
+    async with running(raised, settings[1], key) as later:
+        await asyncio.gather(*(later.log_in() for _ in range(4)))
+        await later.log_in()
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        row = owner.execute("SELECT password_hash FROM users").fetchone()
+    assert row
+    assert row[0].startswith("$argon2id$v=19$m=19456,t=3,p=1$")
+
+
+async def test_more_logins_than_can_be_hashed_are_refused_at_once(
+    settings: tuple[IdentitySettings, ServiceDatabase], identity: Identity
+) -> None:
+    await identity.register()
+    narrow = settings[0].model_copy(update={"password_threads": 1, "password_capacity": 2})
+    async with running(narrow, settings[1], identity.signer._key) as service:
+        # Without the service's channel-wide retries, which the stub here does not have.
+        answers = await asyncio.gather(*(service.log_in() for _ in range(30)), return_exceptions=True)
+        served = sum(isinstance(answer, pb.LogInResponse) for answer in answers)
+        assert 2 <= served < 30
+        assert (await service.log_in()).user.email == EMAIL
+
+
+async def test_logging_out_ends_the_session_and_can_be_repeated(identity: Identity) -> None:
+    tokens = (await identity.register()).tokens
+    for _ in range(2):
+        await identity.log_out(tokens.refresh_token)
+    assert await reason(identity.refresh(tokens.refresh_token)) == "REFRESH_TOKEN_INVALID"
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        assert owner.execute("SELECT revoked_reason FROM sessions").fetchall() == [("logged_out",)]
+
+
+async def test_logging_out_of_one_session_leaves_the_others(identity: Identity) -> None:
+    first, second = (await identity.register()).tokens, (await identity.log_in()).tokens
+    await identity.log_out(first.refresh_token)
+    assert (await identity.refresh(second.refresh_token)).tokens.refresh_token
+
+
+async def test_logging_out_with_an_older_token_ends_the_session_too(identity: Identity) -> None:
+    first = (await identity.register()).tokens
+    second = (await identity.refresh(first.refresh_token)).tokens
+    await identity.log_out(first.refresh_token)
+    assert await reason(identity.refresh(second.refresh_token)) == "REFRESH_TOKEN_INVALID"
+
+
+async def test_logging_out_with_anything_else_is_no_error(identity: Identity) -> None:
+    for token in ("vrt_unknown", "x", "\0"):
+        await identity.log_out(token)
+    assert await reason(identity.log_out("")) == "INVALID_FIELD"
+
+
+async def test_every_signing_key_is_published_and_the_first_signs(identity: Identity) -> None:
+    answer = await identity.sessions.GetKeySet(pb.GetKeySetRequest(), metadata=identity.metadata())
+    assert [(key.kty, key.crv, key.use, key.alg) for key in answer.keys] == [("OKP", "Ed25519", "sig", "EdDSA")] * 2
+    token = (await identity.register()).tokens.access_token
+    assert jwt.get_unverified_header(token)["kid"] == answer.keys[0].kid
+
+
+async def test_after_a_key_change_older_tokens_still_verify(
+    settings: tuple[IdentitySettings, ServiceDatabase], identity: Identity
+) -> None:
+    token = (await identity.register()).tokens.access_token
+    files = settings[0].signing_key_files
+    changed = settings[0].model_copy(update={"signing_key_files": (files[1], files[0])})
+    async with running(changed, settings[1], identity.signer._key) as later:
+        assert (await verified(later, token))["iss"] == "vitalis"
+        newer = (await later.log_in()).tokens.access_token
+    assert jwt.get_unverified_header(newer)["kid"] != jwt.get_unverified_header(token)["kid"]
+
+
+async def test_no_caller_and_forged_callers_are_refused(
+    settings: tuple[IdentitySettings, ServiceDatabase], identity: Identity
+) -> None:
+    request = pb.GetKeySetRequest()
+    forger = CallerSigner("gateway", write_key(settings[0].caller_key_file.with_name("forger.pem")))
+    impostor = CallerSigner("tracking", identity.signer._key)
+    nobody = ANONYMOUS
+    for metadata in (
+        (),
+        forger.metadata(nobody, "identity"),
+        impostor.metadata(nobody, "identity"),
+        identity.signer.metadata(nobody, "tracking"),
+        (("vitalis-caller", "not a token"),),
+    ):
+        assert await reason(identity.sessions.GetKeySet(request, metadata=metadata)) == "UNAUTHENTICATED"
+
+
+async def test_an_access_token_is_no_caller_token(identity: Identity) -> None:
+    answer = await identity.register()
+    metadata = (("vitalis-caller", answer.tokens.access_token),)
+    assert await reason(identity.sessions.GetKeySet(pb.GetKeySetRequest(), metadata=metadata)) == "UNAUTHENTICATED"
+
+
+async def test_who_am_i_needs_a_person(identity: Identity) -> None:
+    answer = await identity.register()
+    assert await reason(identity.get_user(answer.user.id, ANONYMOUS)) == "UNAUTHENTICATED"
+    assert (await identity.get_user(answer.user.id, person(answer.user.id))).email == EMAIL
