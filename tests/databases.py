@@ -1,9 +1,6 @@
 """Databases for tests: one server a run, one migrated template a service, one clone a test."""
 
 import secrets
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,26 +9,13 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from local.directory import LocalError
-from local.postgres import Postgres
-from local.process import Child, Watchdog
+from local.postgres import temporary_server
 from services.kit import migrate
 from services.kit.roles import app_role, close_database, ensure_service_database, migrator_role, service_url
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVICES = sorted(path.parents[1].name for path in ROOT.glob("services/*/migrations/env.py"))
-START_SECONDS = 60.0
 TEMPLATE_LOCK = 0x7465_7374
-# Nothing here has to survive a crash, and nothing may wait for a vacuum.
-SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    "autovacuum": "off",
-    "max_connections": "300",
-    "max_wal_size": "4GB",
-    "shared_buffers": "128MB",
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +73,7 @@ class DatabaseServer:
         name = f"{self.run}_{service}"
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
             admin.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
-            if not admin.execute("SELECT FROM pg_database WHERE datname = %s AND datistemplate", [name]).fetchone():
+            if admin.execute("SELECT FROM pg_database WHERE datname = %s AND datistemplate", [name]).fetchone() is None:
                 self.drop(name)
                 migrate.upgrade(self._ensure(service, name).migrator_url, service)
                 admin.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(name)))
@@ -129,23 +113,5 @@ def external_server(admin_url: str) -> Iterator[DatabaseServer]:
 @contextmanager
 def embedded_server() -> Iterator[DatabaseServer]:
     """A server in a directory of its own, gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="vitalis-test-"))
-    # The account that PostgreSQL runs under, if this is root, has to pass through.
-    directory.chmod(0o711)
-    watchdog = Watchdog()
-    try:
-        postgres = Postgres(directory, secrets.token_urlsafe(24), SETTINGS)
-        postgres.initialise()
-        child = Child(postgres.program(), watchdog, lambda name, line: None)
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while not postgres.ready():
-                if child.exit_code is not None or time.monotonic() > deadline:
-                    raise LocalError("PostgreSQL does not start:\n" + "\n".join(child.tail))
-                time.sleep(0.05)
-            yield new_run(postgres.admin_url)
-        finally:
-            child.kill()
-    finally:
-        watchdog.close()
-        shutil.rmtree(directory, ignore_errors=True)
+    with temporary_server() as admin_url:
+        yield new_run(admin_url)
