@@ -1,0 +1,101 @@
+"""What the descriptors say about an RPC, read once at start."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+
+from google.api import field_behavior_pb2
+from google.protobuf import descriptor
+from google.protobuf.message import Message
+
+from services.kit.errors import Violation, reason_of, register_reasons
+from vitalis.options.v1 import options_pb2
+
+REQUIRED = field_behavior_pb2.REQUIRED
+OUTPUT_ONLY = field_behavior_pb2.OUTPUT_ONLY
+IMMUTABLE = field_behavior_pb2.IMMUTABLE
+
+
+class ContractError(Exception):
+    """A proto file breaks a rule of the project; the service does not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """One RPC's contract."""
+
+    path: str
+    audience: int
+    scope: str
+    errors: frozenset[str]
+    request: descriptor.Descriptor
+
+
+def rpcs_of(service: descriptor.ServiceDescriptor) -> Iterator[Rpc]:
+    """The RPCs of a service. Raises ContractError for one without access option or with unknown errors."""
+    register_reasons(import_module(f"{service.file.package}.errors_pb2").ErrorReason.DESCRIPTOR)
+    for method in service.methods:
+        options = method.GetOptions()
+        access = options.Extensions[options_pb2.access]
+        if not access.audience:
+            raise ContractError(f"{method.full_name} has no (vitalis.options.v1.access)")
+        reasons = frozenset(options.Extensions[options_pb2.errors])
+        for reason in reasons:
+            try:
+                reason_of(reason)
+            except KeyError:
+                raise ContractError(f"{method.full_name} documents the unknown error {reason}") from None
+        yield Rpc(
+            f"/{service.full_name}/{method.name}", access.audience, access.scope, reasons, method.input_type
+        )
+
+
+def fields_with(message: descriptor.Descriptor, behavior: int) -> tuple[str, ...]:
+    """The names of the message's fields that carry a `google.api.field_behavior`."""
+    extension = field_behavior_pb2.field_behavior
+    return tuple(f.name for f in message.fields if behavior in f.GetOptions().Extensions[extension])
+
+
+class RequiredFields:
+    """Finds the REQUIRED fields that a message, or one inside it, does not carry.
+
+    The resource inside an update is exempt: its mask says which fields count.
+    """
+
+    def __init__(self) -> None:
+        self._plans: dict[str, tuple[tuple[descriptor.FieldDescriptor, ...], tuple[descriptor.FieldDescriptor, ...]]]
+        self._plans = {}
+
+    def missing(self, message: Message, prefix: str = "") -> list[Violation]:
+        required, nested = self._plan(message.DESCRIPTOR)
+        found: list[Violation] = []
+        for field in required:
+            present = message.HasField(field.name) if field.has_presence else bool(getattr(message, field.name))
+            if not present:
+                found.append(Violation(prefix + field.name, "is required"))
+        for field in nested:
+            if field.is_repeated:
+                for index, item in enumerate(getattr(message, field.name)):
+                    found += self.missing(item, f"{prefix}{field.name}[{index}].")
+            elif message.HasField(field.name):
+                found += self.missing(getattr(message, field.name), f"{prefix}{field.name}.")
+        return found
+
+    def _plan(
+        self, message: descriptor.Descriptor
+    ) -> tuple[tuple[descriptor.FieldDescriptor, ...], tuple[descriptor.FieldDescriptor, ...]]:
+        if plan := self._plans.get(message.full_name):
+            return plan
+        required = tuple(message.fields_by_name[name] for name in fields_with(message, REQUIRED))
+        # Set first, so that a message that contains itself finds its own plan.
+        self._plans[message.full_name] = (required, ())
+        nested: tuple[descriptor.FieldDescriptor, ...] = ()
+        if "update_mask" not in message.fields_by_name:
+            nested = tuple(f for f in message.fields if _is_ours(f) and any(self._plan(f.message_type)))
+        self._plans[message.full_name] = (required, nested)
+        return required, nested
+
+
+def _is_ours(field: descriptor.FieldDescriptor) -> bool:
+    inner = field.message_type
+    return inner is not None and inner.full_name.startswith("vitalis.") and not inner.GetOptions().map_entry

@@ -1,0 +1,209 @@
+"""The database of a service: the pool, transactions that carry the caller, shared columns.
+
+Every transaction sets `app.subject_id`, `app.actor_id` and `app.request_id`
+for its own length, which is what the row-level security policies read; it
+therefore works behind a transaction-mode PgBouncer.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import psycopg_pool
+import sqlalchemy as sa
+from psycopg import AsyncConnection as DriverConnection
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from services.kit.caller import Caller, current
+from services.kit.errors import ServiceError, Violation
+
+SET_CALLER = (
+    "SELECT set_config('app.subject_id', %s, true), set_config('app.actor_id', %s, true),"
+    " set_config('app.request_id', %s, true)"
+)
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+POOL_TIMEOUT_SECONDS = 5.0
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+def new_metadata() -> sa.MetaData:
+    """The metadata of one service, with the project's names for constraints and indexes."""
+    return sa.MetaData(naming_convention=NAMING)
+
+
+def owned() -> tuple[sa.Column[Any], ...]:
+    """The columns of every table whose rows belong to a person: id, user_id, created_at, updated_at."""
+    return (
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    )
+
+
+def uuid7() -> UUID:
+    """A UUID of version 7 (RFC 9562): its first 48 bits are the milliseconds since 1970, so new keys sort last."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value &= ~(0xF << 76) & ~(0x3 << 62)
+    return UUID(int=value | 0x7 << 76 | 0x2 << 62)
+
+
+def _settings_of(caller: Caller) -> tuple[str, str, str]:
+    return (caller.subject, caller.actor, caller.request_id)
+
+
+class Statement:
+    """A Core statement compiled once, for `Database.fetch`.
+
+    Parameters are the statement's own `bindparam` names.
+    """
+
+    def __init__(self, statement: sa.Select[Any]) -> None:
+        compiled = statement.compile(dialect=postgresql.psycopg.dialect(), compile_kwargs={"render_postcompile": True})
+        self.sql = str(compiled)
+        self.constants = {name: value for name, value in compiled.params.items() if value is not None}
+
+
+class Database:
+    """The pool of one service, connecting as the role that owns nothing."""
+
+    def __init__(self, url: str, pool_size: int = 10) -> None:
+        """`url` is a `postgresql://` URL. Call `open` before use and `close` after."""
+        self.pool = psycopg_pool.AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=pool_size,
+            timeout=POOL_TIMEOUT_SECONDS,
+            reconnect_timeout=30,
+            open=False,
+            close_returns=True,
+            kwargs={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "autocommit": False},
+        )
+        self.engine = create_async_engine(
+            "postgresql+psycopg://", poolclass=sa.pool.NullPool, async_creator=self._checkout
+        )
+
+    async def _checkout(self) -> DriverConnection[Any]:
+        return await self.pool.getconn()
+
+    async def open(self) -> None:
+        """Opens the pool. Raises UnsafeRole if the role could get around row-level security."""
+        await self.pool.open(wait=True, timeout=POOL_TIMEOUT_SECONDS * 2)
+        await self.refuse_unsafe_role()
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        await self.pool.close()
+
+    async def ping(self) -> None:
+        """Proves that the database answers. Raises if it does not."""
+        async with self.pool.connection(timeout=2) as connection:
+            await connection.execute("SELECT 1")
+
+    async def fetch(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Reads rows in a transaction of the current caller, in one round trip.
+
+        A connection that the server has dropped is replaced and the read is
+        tried once more.
+        """
+        for last in (False, True):
+            try:
+                return await self._fetch(statement, parameters)
+            except psycopg.OperationalError:
+                if last:
+                    raise
+                await self.pool.check()
+        raise AssertionError("unreachable")
+
+    async def _fetch(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        async with self.pool.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            async with connection.pipeline():
+                await connection.execute(SET_CALLER, _settings_of(current()))
+                await cursor.execute(statement.sql.encode(), {**statement.constants, **parameters})
+                await connection.commit()
+            return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def transaction(self, caller: Caller | None = None) -> AsyncIterator[AsyncConnection]:
+        """A transaction of `caller` (the current one by default); commits unless the block raises."""
+        async with self.engine.begin() as connection:
+            driver = await driver_connection(connection)
+            async with driver.pipeline():
+                await driver.execute(SET_CALLER, _settings_of(caller or current()))
+            yield connection
+
+    async def refuse_unsafe_role(self) -> None:
+        """Raises UnsafeRole if the role is a superuser, bypasses row security or owns a table."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT rolsuper, rolbypassrls,"
+                " EXISTS (SELECT FROM pg_class WHERE relowner = pg_roles.oid AND relpersistence <> 't')"
+                " FROM pg_roles WHERE rolname = current_user"
+            )
+            row = await cursor.fetchone()
+        for unsafe, why in zip(row or (), ("is a superuser", "bypasses row security", "owns tables"), strict=False):
+            if unsafe:
+                raise UnsafeRole(f"the database role {why}; connect as the service's app role")
+
+
+class UnsafeRole(Exception):
+    """The service was told to connect as a role that row-level security does not hold."""
+
+
+async def driver_connection(connection: AsyncConnection) -> DriverConnection[Any]:
+    """psycopg's own connection below SQLAlchemy's, for COPY, pipelines and the queue."""
+    raw = await connection.get_raw_connection()
+    driver: DriverConnection[Any] = raw.driver_connection
+    return driver
+
+
+def to_service_error(error: BaseException) -> ServiceError | None:
+    """What a database error means to the caller; None for a fault of ours.
+
+    The database's own text stays out of it: it may quote values.
+    """
+    if isinstance(error, DBAPIError) and isinstance(error.orig, BaseException):
+        error = error.orig
+    if isinstance(error, (psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed, psycopg_pool.TooManyRequests)):
+        return ServiceError("UNAVAILABLE", "the database cannot be reached; try again", retry_after_seconds=1)
+    if not isinstance(error, psycopg.Error):
+        return None
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        return ServiceError("ALREADY_EXISTS", "a resource with the same key exists")
+    if isinstance(error, psycopg.errors.CheckViolation):
+        return _check_violation(error)
+    if isinstance(error, psycopg.errors.NumericValueOutOfRange):
+        return ServiceError("INVALID_FIELD", "a number is out of the range that can be stored")
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return ServiceError("DEADLINE_EXCEEDED", "the request took longer than its deadline")
+    if isinstance(error, psycopg.OperationalError):
+        return ServiceError("UNAVAILABLE", "the database cannot be reached; try again", retry_after_seconds=1)
+    return None
+
+
+def _check_violation(error: psycopg.errors.CheckViolation) -> ServiceError:
+    table, constraint = error.diag.table_name or "", error.diag.constraint_name
+    if not constraint:
+        return ServiceError("DATE_OUT_OF_RANGE", "the date lies outside the years that can be stored")
+    rule = constraint.removeprefix("ck_").removeprefix(f"{table}_")
+    return ServiceError(
+        "INVALID_FIELD", f"the rule {rule} is broken", violations=[Violation(rule, f"breaks the rule {rule}")]
+    )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,256 @@
+"""The one interceptor of a service: caller, access, deadline, validation, errors, one log line, one span.
+
+Read `_Method.guard` from top to bottom: it is the whole way of a request into
+a servicer method and of an error out of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import descriptor
+from google.protobuf.message import Message
+from grpc_status import rpc_status
+from opentelemetry import trace
+from prometheus_client import Counter, Histogram
+from protovalidate import CompilationError, Validator
+
+from services.kit import database
+from services.kit.caller import (
+    ANONYMOUS,
+    REQUEST_ID_METADATA,
+    TOKEN_METADATA,
+    Caller,
+    CallerVerifier,
+    calling,
+)
+from services.kit.contract import ContractError, RequiredFields, Rpc, rpcs_of
+from services.kit.errors import ServiceError, Violation, to_status
+from vitalis.options.v1 import options_pb2
+
+log = structlog.get_logger()
+tracer = trace.get_tracer("vitalis")
+HANDLED = Counter("vitalis_rpcs_total", "RPCs by their outcome", ["method", "code"])
+SECONDS = Histogram(
+    "vitalis_rpc_seconds",
+    "Duration of RPCs",
+    ["method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
+)
+# Infrastructure of gRPC itself; it says nothing about anybody.
+EXEMPT = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+UNDOCUMENTED = "answered an error that the proto does not document"
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Guards every RPC of the given services; refuses to be built for one without an access option."""
+
+    def __init__(
+        self, services: list[descriptor.ServiceDescriptor], verifier: CallerVerifier, default_deadline_seconds: float
+    ) -> None:
+        self._verifier = verifier
+        self._default_deadline = default_deadline_seconds
+        self._validator = Validator()
+        self._required = RequiredFields()
+        self._rpcs = {rpc.path: rpc for service in services for rpc in rpcs_of(service)}
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        for service in services:
+            for method in service.methods:
+                self._compile_rules(method.input_type)
+
+    def _compile_rules(self, message: descriptor.Descriptor) -> None:
+        """Compiles the validation rules now, so that a wrong one stops the start and not a request."""
+        try:
+            self._validator.collect_violations(message._concrete_class())
+        except CompilationError as error:
+            raise ContractError(f"{message.full_name}: {error}") from None
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        path: str = handler_call_details.method
+        if handler := self._handlers.get(path):
+            return handler
+        handler = await continuation(handler_call_details)
+        if handler is None or path.startswith(EXEMPT):
+            return handler
+        method = _Method(self._rpcs[path], self._verifier, self._default_deadline, self._validator, self._required)
+        self._handlers[path] = handler = method.wrap(handler)
+        return handler
+
+
+class _Method:
+    """One guarded RPC."""
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        verifier: CallerVerifier,
+        default_deadline: float,
+        validator: Validator,
+        required: RequiredFields,
+    ) -> None:
+        self._rpc = rpc
+        self._verifier = verifier
+        self._default_deadline = default_deadline
+        self._validator = validator
+        self._required = required
+        self._name = rpc.path.rpartition(".")[2]
+        self._seconds = SECONDS.labels(self._name)
+        self._ok = HANDLED.labels(self._name, "OK")
+
+    def wrap(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        """The same handler with `guard` around it, for each of the kinds of RPC."""
+        if handler.request_streaming and handler.response_streaming:
+            raise ContractError(f"{self._rpc.path}: streaming both ways is not used in this project")
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(
+                self._stream_unary(handler.stream_unary), handler.request_deserializer, handler.response_serializer
+            )
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._unary_stream(handler.unary_stream), handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary_unary(handler.unary_unary), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _unary_unary(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            async with self.guard(context) as caller:
+                self.check(request, caller)
+                return await behavior(request, context)
+
+        return call
+
+    def _unary_stream(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            async with self.guard(context) as caller:
+                self.check(request, caller)
+                async for response in behavior(request, context):
+                    yield response
+
+        return call
+
+    def _stream_unary(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(requests: AsyncIterator[Message], context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            async with self.guard(context) as caller:
+
+                async def checked() -> AsyncIterator[Message]:
+                    async for request in requests:
+                        self.check(request, caller)
+                        yield request
+
+                return await behavior(checked(), context)
+
+        return call
+
+    @asynccontextmanager
+    async def guard(self, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Caller]:
+        started = time.perf_counter()
+        failure: ServiceError | None = None
+        caller = ANONYMOUS
+        try:
+            caller = self.authenticate(context)
+            self.authorize(caller)
+            # grpc.aio itself cancels the handler at a deadline that the client set.
+            limit = None if context.time_remaining() is not None else self._default_deadline
+            with calling(caller), tracer.start_as_current_span(self._name):
+                async with asyncio.timeout(limit):
+                    yield caller
+        except ServiceError as error:
+            failure = self.documented(error)
+        except TimeoutError:
+            failure = ServiceError("DEADLINE_EXCEEDED", "the request took longer than its deadline")
+        except asyncio.CancelledError:
+            self.record(started, caller, "CANCELLED")
+            raise
+        except Exception as error:
+            failure = self.documented(database.to_service_error(error) or self.fault(error))
+        self.record(started, caller, failure.reason.code.name if failure else "OK")
+        if failure:
+            await context.abort_with_status(rpc_status.to_status(to_status(failure)))
+
+    def authenticate(self, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
+        token = request_id = ""
+        for key, value in context.invocation_metadata() or ():
+            if key == TOKEN_METADATA:
+                token = str(value)
+            elif key == REQUEST_ID_METADATA:
+                request_id = str(value)
+        if not token:
+            raise ServiceError("UNAUTHENTICATED", "the call carries no caller")
+        return self._verifier.verify(token, request_id)
+
+    def authorize(self, caller: Caller) -> None:
+        """Holds the caller against the RPC's access option."""
+        audience = self._rpc.audience
+        if audience == options_pb2.AUDIENCE_PUBLIC:
+            return
+        if not caller.actor:
+            raise ServiceError("UNAUTHENTICATED", "sign in first")
+        if audience == options_pb2.AUDIENCE_INTERNAL and not caller.is_service:
+            raise ServiceError("SCOPE_MISSING", "this RPC is for services only")
+        if audience == options_pb2.AUDIENCE_ADMIN and caller.role != "admin":
+            raise ServiceError("SCOPE_MISSING", "this RPC is for admins only")
+        if not caller.may(self._rpc.scope):
+            raise ServiceError("SCOPE_MISSING", f"needs the scope {self._rpc.scope}")
+
+    def check(self, request: Message, caller: Caller) -> None:
+        """Holds a message against the contract: its subject, its required fields, its rules."""
+        subject = getattr(request, "user_id", "")
+        if subject and self._rpc.audience != options_pb2.AUDIENCE_PUBLIC and subject != caller.subject:
+            raise ServiceError("SUBJECT_MISMATCH", "you have no access to this person's data")
+        violations = self._required.missing(request)
+        for violation in self._validator.collect_violations(request):
+            violations.append(Violation(field_path(violation.proto), violation.proto.message or violation.proto.rule_id))
+        if violations:
+            first = violations[0]
+            raise ServiceError("INVALID_FIELD", f"{first.field}: {first.description}", violations=violations[:50])
+
+    def documented(self, error: ServiceError) -> ServiceError:
+        """The error itself, or INTERNAL if the proto does not say that this RPC answers it."""
+        if error.reason.universal or error.reason.name in self._rpc.errors:
+            return error
+        log.error(UNDOCUMENTED, method=self._name, reason=error.reason.name)
+        return ServiceError("INTERNAL", f"{self._name} {UNDOCUMENTED}: {error.reason.name}")
+
+    def fault(self, error: Exception) -> ServiceError:
+        """A bug: the log gets its place, the caller gets nothing of it."""
+        log.error("fault", method=self._name, kind=type(error).__name__, where=where(error))
+        return ServiceError("INTERNAL", "something went wrong; the request id finds it in the log")
+
+    def record(self, started: float, caller: Caller, code: str) -> None:
+        elapsed = time.perf_counter() - started
+        self._seconds.observe(elapsed)
+        (self._ok if code == "OK" else HANDLED.labels(self._name, code)).inc()
+        log.info("rpc", method=self._name, code=code, ms=round(elapsed * 1000, 2), request_id=caller.request_id)
+
+
+def field_path(violation: Any) -> str:
+    """A protovalidate field path as `a.b[2].c`."""
+    parts = []
+    for element in violation.field.elements if violation.field else ():
+        subscript = element.subscript
+        index = "" if subscript is None else f"[{subscript.value}]"
+        parts.append(f"{element.field_name}{index}")
+    return ".".join(parts)
+
+
+def where(error: BaseException) -> str:
+    """File and line of each frame of a traceback, without the error's text, which may quote a value."""
+    frames = []
+    step = error.__traceback__
+    while step:
+        code = step.tb_frame.f_code
+        frames.append(f"{code.co_filename.rpartition('/')[2]}:{step.tb_lineno}")
+        step = step.tb_next
+    return " ".join(frames[-8:])

@@ -1,0 +1,95 @@
+"""The queue of a service: work that outlives a request, in the service's own PostgreSQL.
+
+A job is deferred on the transaction that made it necessary, so it exists if
+and only if the data does. Jobs run in `python -m services.<name> worker`.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import procrastinate
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.kit.caller import calling, service_caller
+from services.kit.database import Database, driver_connection
+
+log = structlog.get_logger()
+Job = Callable[..., Awaitable[None]]
+
+
+class Jobs:
+    """The jobs of one service. Declare them with `job` and `scheduled`, run them with `work`."""
+
+    def __init__(self, service: str, database: Database) -> None:
+        self._service = service
+        self._database = database
+        self.app = procrastinate.App(connector=procrastinate.PsycopgConnector(), periodic_defaults={"max_delay": 86400})
+        self._stalled_after = 30.0
+        self.scheduled("* * * * *", "retry_stalled")(self.retry_stalled)
+
+    def job(self, name: str, *, attempts: int = 5) -> Callable[[Job], procrastinate.tasks.Task[..., Any, Any]]:
+        """Declares a job, retried with exponential backoff; it runs as the service, about its `user_id` argument."""
+        retry = procrastinate.RetryStrategy(max_attempts=attempts - 1, exponential_wait=2)
+        return self._declare(name, retry=retry)
+
+    def scheduled(self, cron: str, name: str) -> Callable[[Job], procrastinate.tasks.Task[..., Any, Any]]:
+        """Declares a job that runs by itself at the times of a cron expression, in UTC."""
+
+        def declare(function: Job) -> procrastinate.tasks.Task[..., Any, Any]:
+            @functools.wraps(function)
+            async def without_timestamp(timestamp: int) -> None:
+                await function()
+
+            return self.app.periodic(cron=cron)(self._declare(name, queueing_lock=name)(without_timestamp))
+
+        return declare
+
+    def _declare(self, name: str, **options: Any) -> Callable[[Job], procrastinate.tasks.Task[..., Any, Any]]:
+        def declare(function: Job) -> procrastinate.tasks.Task[..., Any, Any]:
+            @functools.wraps(function)
+            async def run(**arguments: Any) -> None:
+                caller = service_caller(self._service, arguments.get("user_id", ""), arguments.get("request_id", ""))
+                with calling(caller):
+                    log.info("job", job=name, state="started", request_id=caller.request_id)
+                    await function(**arguments)
+                    log.info("job", job=name, state="done", request_id=caller.request_id)
+
+            return self.app.task(name=name, **options)(run)
+
+        return declare
+
+    async def defer(
+        self, connection: AsyncConnection, job: procrastinate.tasks.Task[..., Any, Any], *, lock: str, **arguments: Any
+    ) -> None:
+        """Queues a job on the transaction of `connection`; jobs with one lock run one after the other."""
+        await job.configure(connection=await driver_connection(connection), lock=lock).defer_async(**arguments)
+
+    async def open(self) -> None:
+        """Uses the database's pool, which must be open."""
+        await self.app.connector.open_async(self._database.pool)
+
+    async def work(self, concurrency: int, grace_seconds: float, stalled_after_seconds: float) -> None:
+        """Runs jobs until cancelled; then lets those that run finish within the grace time.
+
+        A worker that has given no sign of life for `stalled_after_seconds` is
+        taken for dead, and its jobs are queued again.
+        """
+        self._stalled_after = stalled_after_seconds
+        await self.retry_stalled()
+        await self.app.run_worker_async(
+            concurrency=concurrency,
+            install_signal_handlers=False,
+            shutdown_graceful_timeout=grace_seconds,
+            delete_jobs="successful",
+            update_heartbeat_interval=stalled_after_seconds / 3,
+            stalled_worker_timeout=stalled_after_seconds,
+        )
+
+    async def retry_stalled(self) -> None:
+        """Queues jobs again whose worker died: its heartbeat has stopped."""
+        manager = self.app.job_manager
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_after):
+            log.warning("job", job=job.task_name, state="stalled")
+            await manager.retry_job(job)

@@ -1,0 +1,97 @@
+"""`python -m services.<name> serve | worker | migrate`, the same for every service."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+import psycopg_pool
+import structlog
+import uvloop
+
+from services.kit import telemetry
+from services.kit.database import Database, UnsafeRole
+from services.kit.jobs import Jobs
+from services.kit.server import Server, Servicer, until_signalled
+from services.kit.settings import MigrateSettings, ServiceSettings, load
+
+log = structlog.get_logger()
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+class Parts(NamedTuple):
+    """What a service is made of: its servicers and its jobs (None if it has none)."""
+
+    servicers: Sequence[Servicer]
+    jobs: Jobs | None = None
+
+
+@dataclass(frozen=True)
+class Service(Generic[Settings]):
+    """One service: its name (settings prefix, token audience, database), its settings, and how it is put together."""
+
+    name: str
+    settings: type[Settings]
+    build: Callable[[Settings, Database], Parts]
+
+
+def main(service: Service[Settings]) -> None:
+    """Runs the command that the process was started with."""
+    commands = {"serve": _serve, "worker": _worker}
+    match sys.argv[1:]:
+        case ["migrate", *revision] if len(revision) < 2:
+            # Alembic is needed for this alone, and the worker counts its memory.
+            from services.kit.migrate import upgrade
+
+            settings = load(MigrateSettings, f"{service.name.upper()}_")
+            upgrade(settings.migrator_database_url.get_secret_value(), service.name, *revision)
+        case [command] if command in commands:
+            uvloop.run(_run(service, command, commands[command]))
+        case _:
+            sys.exit(f"usage: python -m services.{service.name} serve | worker | migrate [revision]")
+
+
+async def _run(service: Service[Settings], command: str, action: Callable[..., Awaitable[None]]) -> None:
+    settings = load(service.settings, f"{service.name.upper()}_")
+    telemetry.start(settings, service.name if command == "serve" else f"{service.name}-{command}")
+    database = Database(settings.database_url.get_secret_value(), settings.database_pool_size)
+    try:
+        await database.open()
+    except psycopg_pool.PoolTimeout:
+        await database.close()
+        sys.exit(f"{service.name}: the database cannot be reached")
+    except UnsafeRole as error:
+        await database.close()
+        sys.exit(f"{service.name}: {error}")
+    try:
+        await action(service.name, settings, database, service.build(settings, database))
+    finally:
+        await database.close()
+
+
+async def _serve(name: str, settings: ServiceSettings, database: Database, parts: Parts) -> None:
+    if parts.jobs:
+        await parts.jobs.open()
+    server = Server(name, settings, database, parts.servicers)
+    await server.start()
+    log.info("serving", listen=settings.listen)
+    await until_signalled()
+    log.info("draining")
+    await server.stop()
+
+
+async def _worker(name: str, settings: ServiceSettings, database: Database, parts: Parts) -> None:
+    if not parts.jobs:
+        sys.exit(f"{name} has no jobs")
+    await parts.jobs.open()
+    work = asyncio.create_task(
+        parts.jobs.work(settings.worker_concurrency, settings.grace_seconds, settings.worker_stalled_seconds)
+    )
+    signalled = asyncio.create_task(until_signalled())
+    log.info("working", concurrency=settings.worker_concurrency)
+    await asyncio.wait({work, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work

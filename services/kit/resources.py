@@ -1,0 +1,323 @@
+"""Standard methods over one table (AIP-131 to 135, 158, 164, 154), declared and not written.
+
+    DAILY = Resource(pb.WearableDaily, wearable_daily, what="daily row", order_by=("date", "source"), date="date")
+
+    class WearablesServicer(...):
+        GetWearableDaily = get(DAILY)
+        ListWearableDaily = list_(DAILY)
+
+A method that needs more than its declaration offers is written by hand. The
+servicer needs the attribute `database`.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from google.protobuf.message import Message
+from google.protobuf.symbol_database import Default
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.kit.caller import current
+from services.kit.contract import IMMUTABLE, fields_with
+from services.kit.database import Statement, uuid7
+from services.kit.errors import ServiceError, invalid, not_found
+from services.kit.idempotency import once
+from services.kit.paging import decode_token, encode_token, page_size
+from services.kit.rows import RowMapping
+from services.kit.upsert import Upsert
+
+Row = Sequence[Any]
+ResponseType = TypeVar("ResponseType", bound=Message)
+
+
+class Resource:
+    """One kind of resource: a message, its table and how it is listed.
+
+    `what` is its name in errors; `order_by` the columns of the list's order,
+    descending, that with user_id identify a row; `date` the column that
+    start_date and end_date of a list bound; `filters` the columns that a list
+    can be narrowed by, named as the request's fields; `heavy` the columns that
+    lists leave out; `natural_key` what an upsert knows a row by;
+    `idempotency_keys` the service's table of them.
+    """
+
+    def __init__(
+        self,
+        message: type[Message],
+        table: sa.Table,
+        *,
+        what: str,
+        order_by: tuple[str, ...],
+        date: str | None = None,
+        filters: tuple[str, ...] = (),
+        heavy: tuple[str, ...] = (),
+        natural_key: tuple[str, ...] = (),
+        idempotency_keys: sa.Table | None = None,
+    ) -> None:
+        self.table = table
+        self.what = what
+        self.rows = RowMapping(message, table, heavy)
+        self.idempotency_keys = idempotency_keys
+        self.soft_delete = "deleted_at" in table.c
+        self.immutable = frozenset(fields_with(message.DESCRIPTOR, IMMUTABLE))
+        self.upsert = Upsert(table, natural_key, self.rows.names) if natural_key else None
+        self._order_by = order_by
+        self._date = date
+        self._filters = filters
+        self._order_indexes = [self.rows.light_names.index(name) for name in order_by]
+        self._lists: dict[tuple[str, ...], Statement] = {}
+        self._get = Statement(sa.select(*self.rows.columns(self.rows.names)).where(*self._is_row()))
+
+    def _is_row(self) -> tuple[sa.ColumnElement[bool], ...]:
+        return (
+            self.table.c.user_id == sa.bindparam("user_id", type_=sa.Uuid(as_uuid=False)),
+            self.table.c.id == sa.bindparam("id", type_=sa.Uuid(as_uuid=False)),
+        )
+
+    async def read(self, database: Any, row_id: str) -> Any:
+        """One row of the current subject as a message. Raises NOT_FOUND."""
+        rows = await database.fetch(self._get, {"user_id": current().subject, "id": row_id})
+        if not rows:
+            raise not_found(self.what)
+        return self.rows.read(rows[0])
+
+    async def page(self, database: Any, request: Any) -> tuple[list[Any], str]:
+        """The messages of a page and the token of the next one ("" on the last)."""
+        bounds = {name: value for name in self._bound_names(request) if (value := getattr(request, name))}
+        size = page_size(request.page_size)
+        bound_to = (request.DESCRIPTOR.full_name, *(f"{name}={value}" for name, value in sorted(bounds.items())))
+        parameters: dict[str, Any] = {**bounds, "user_id": current().subject, "page_limit": size + 1}
+        if request.page_token:
+            position = decode_token(request.page_token, len(self._order_by), *bound_to)
+            parameters |= {f"after_{name}": value for name, value in zip(self._order_by, position, strict=True)}
+        rows = await database.fetch(self._list(tuple(parameters)), parameters)
+        token = ""
+        if len(rows) > size:
+            token = encode_token([str(rows[size - 1][i]) for i in self._order_indexes], *bound_to)
+        return [self.rows.read_light(row) for row in rows[:size]], token
+
+    def _bound_names(self, request: Any) -> tuple[str, ...]:
+        dates = ("start_date", "end_date") if self._date else ()
+        deleted = ("show_deleted",) if self.soft_delete else ()
+        return (*dates, *self._filters, *deleted)
+
+    def _list(self, parameters: tuple[str, ...]) -> Statement:
+        if statement := self._lists.get(parameters):
+            return statement
+        table = self.table
+
+        def bind(name: str, column: sa.Column[Any]) -> sa.BindParameter[Any]:
+            kind = sa.Uuid(as_uuid=False) if isinstance(column.type, sa.Uuid) else column.type
+            return sa.bindparam(name, type_=kind)
+
+        where: list[sa.ColumnElement[bool]] = [table.c.user_id == bind("user_id", table.c.user_id)]
+        if self._date and "start_date" in parameters:
+            where.append(table.c[self._date] >= bind("start_date", table.c[self._date]))
+        if self._date and "end_date" in parameters:
+            where.append(table.c[self._date] <= bind("end_date", table.c[self._date]))
+        where += [table.c[name] == bind(name, table.c[name]) for name in self._filters if name in parameters]
+        if self.soft_delete and "show_deleted" not in parameters:
+            where.append(table.c.deleted_at.is_(None))
+        if f"after_{self._order_by[0]}" in parameters:
+            after = [bind(f"after_{name}", table.c[name]) for name in self._order_by]
+            where.append(sa.tuple_(*(table.c[name] for name in self._order_by)) < sa.tuple_(*after))
+        statement = (
+            sa.select(*self.rows.columns(self.rows.light_names))
+            .where(*where)
+            .order_by(*(table.c[name].desc() for name in self._order_by))
+            .limit(sa.bindparam("page_limit", type_=sa.Integer))
+        )
+        self._lists[parameters] = Statement(statement)
+        return self._lists[parameters]
+
+    async def insert(self, connection: AsyncConnection, values: dict[str, Any]) -> Any:
+        """Stores a new row of the current subject; the message as stored."""
+        statement = sa.insert(self.table).returning(*self.rows.columns(self.rows.names))
+        row = {"id": uuid7(), "user_id": current().subject, **values}
+        return self.rows.read((await connection.execute(statement, _bindable(self.table, row))).one())
+
+    async def lock(self, connection: AsyncConnection, row_id: str, etag: str, *, deleted: bool = False) -> Any:
+        """The row as a message, locked until the transaction ends. Raises NOT_FOUND and ETAG_MISMATCH."""
+        statement = sa.select(*self.rows.columns(self.rows.names)).where(*self._is_row()).with_for_update()
+        if self.soft_delete and not deleted:
+            statement = statement.where(self.table.c.deleted_at.is_(None))
+        row = (await connection.execute(statement, {"user_id": current().subject, "id": row_id})).first()
+        if row is None:
+            raise not_found(self.what)
+        message = self.rows.read(row)
+        if etag and etag != message.etag:
+            raise ServiceError("ETAG_MISMATCH", f"the {self.what} has changed since it was read")
+        return message
+
+    async def change(self, connection: AsyncConnection, row_id: str, values: dict[str, Any]) -> Any:
+        """Changes a row that `lock` has locked; the message as stored."""
+        later = sa.func.greatest(sa.func.now(), self.table.c.updated_at + sa.text("interval '1 microsecond'"))
+        statement = (
+            sa.update(self.table)
+            .where(*self._is_row())
+            .values({**_bindable(self.table, values), "updated_at": later})
+            .returning(*self.rows.columns(self.rows.names))
+        )
+        parameters = {"user_id": current().subject, "id": row_id}
+        return self.rows.read((await connection.execute(statement, parameters)).one())
+
+
+def _bindable(table: sa.Table, values: dict[str, Any]) -> dict[str, Any]:
+    """Values for SQLAlchemy's typed columns: ids and dates are text in a message."""
+    texts = {n: (sa.Uuid(as_uuid=False) if isinstance(table.c[n].type, sa.Uuid) else sa.Date) for n in values}
+    return {
+        name: sa.cast(value, texts[name])
+        if isinstance(value, str) and isinstance(table.c[name].type, (sa.Uuid, sa.Date))
+        else value
+        for name, value in values.items()
+    }
+
+
+class _Method:
+    """A standard method as a class attribute; its name in the class is the RPC's."""
+
+    def __init__(self, run: Callable[[Any, Any, type[Any]], Awaitable[Any]]) -> None:
+        self._run = run
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        service = next(base for base in owner.__mro__ if base.__name__.endswith("ServiceServicer"))
+        package = service.__module__.rpartition(".")[0]
+        self._response: type[Any] = Default().pool.FindMessageTypeByName(f"{package}.{name}Response")._concrete_class
+
+    def __get__(self, servicer: Any, owner: type) -> Callable[..., Awaitable[Any]]:
+        async def call(request: Any, context: Any) -> Any:
+            return await self._run(servicer.database, request, self._response)
+
+        return call
+
+
+def _resource_field(message: type[Any]) -> str:
+    """The one field of a response, or the one message field of a request, that carries the resource."""
+    return next(
+        f.name for f in message.DESCRIPTOR.fields if f.message_type and f.message_type.file.package != "google.protobuf"
+    )
+
+
+def get(resource: Resource) -> Any:
+    """`Get<Resource>`: one row, every column. Errors: NOT_FOUND."""
+
+    async def run(database: Any, request: Any, response: type[Any]) -> Any:
+        return response(**{_resource_field(response): await resource.read(database, request.id)})
+
+    return _Method(run)
+
+
+def list_(resource: Resource) -> Any:
+    """`List<Resource>`: a page, the newest first. Errors: INVALID_PAGE_TOKEN."""
+
+    async def run(database: Any, request: Any, response: type[Any]) -> Any:
+        messages, token = await resource.page(database, request)
+        return response(**{_resource_field(response): messages, "next_page_token": token})
+
+    return _Method(run)
+
+
+def create(resource: Resource) -> Any:
+    """`Create<Resource>`. Errors: ALREADY_EXISTS, REQUEST_ID_REUSED."""
+
+    async def run(database: Any, request: Any, response: type[Any]) -> Any:
+        field = _resource_field(response)
+        values = resource.rows.values(getattr(request, field))
+        async with database.transaction() as connection:
+
+            async def work() -> Any:
+                return response(**{field: await resource.insert(connection, values)})
+
+            if resource.idempotency_keys is None:
+                return await work()
+            return await once(connection, resource.idempotency_keys, request, response, work)
+
+    return _Method(run)
+
+
+def update(resource: Resource) -> Any:
+    """`Update<Resource>` by mask. Errors: NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD for what cannot change."""
+
+    async def run(database: Any, request: Any, response: type[Any]) -> Any:
+        field = _resource_field(response)
+        sent = getattr(request, field)
+        async with database.transaction() as connection:
+            stored = await resource.lock(connection, request.id, sent.etag)
+            values = changes(resource, sent, stored, list(request.update_mask.paths))
+            changed = await resource.change(connection, request.id, values) if values else stored
+        return response(**{field: changed})
+
+    return _Method(run)
+
+
+def changes(resource: Resource, sent: Any, stored: Any, paths: list[str]) -> dict[str, Any]:
+    """The columns to set. Raises INVALID_FIELD for an unknown path and for a field that cannot change."""
+    rows = resource.rows
+    writable = frozenset(rows.names) - rows.output_only
+    if paths == ["*"]:
+        names = writable - resource.immutable
+    elif paths:
+        for path in paths:
+            if path not in rows.message.DESCRIPTOR.fields_by_name:
+                raise invalid("update_mask", f"{path} is not a field")
+            if path in rows.output_only:
+                raise invalid("update_mask", f"{path} cannot be set")
+        names = frozenset(paths)
+    else:
+        names = frozenset(rows.values(sent))
+    values, before = rows.values_of(sent, names), rows.values_of(stored, names)
+    for name in names & resource.immutable:
+        if values.pop(name) != before[name]:
+            raise invalid(name, "cannot be changed")
+    for name, value in values.items():
+        if value is None and not resource.table.c[name].nullable:
+            raise invalid(name, "is required")
+    return values
+
+
+def delete(resource: Resource) -> Any:
+    """`Delete<Resource>`, softly. Errors: NOT_FOUND, ETAG_MISMATCH."""
+
+    async def run(database: Any, request: Any, response: type[Any]) -> Any:
+        async with database.transaction() as connection:
+            await resource.lock(connection, request.id, request.etag)
+            await resource.change(connection, request.id, {"deleted_at": sa.func.now()})
+        return response()
+
+    return _Method(run)
+
+
+def undelete(resource: Resource) -> Any:
+    """`Undelete<Resource>`; a row that is not deleted stays as it is. Errors: NOT_FOUND."""
+
+    async def run(database: Any, request: Any, response: type[Any]) -> Any:
+        async with database.transaction() as connection:
+            message = await resource.lock(connection, request.id, "", deleted=True)
+            if message.HasField("deleted_at"):
+                message = await resource.change(connection, request.id, {"deleted_at": None})
+        return response(**{_resource_field(response): message})
+
+    return _Method(run)
+
+
+def batch_upsert(resource: Resource) -> Any:
+    """`BatchUpsert<Resource>`: all rows or none. Errors: INVALID_FIELD, DATE_OUT_OF_RANGE, REQUEST_ID_REUSED."""
+    if resource.upsert is None or resource.idempotency_keys is None:
+        raise ValueError(f"{resource.what}: a batch upsert needs natural_key and idempotency_keys")
+    upsert, keys = resource.upsert, resource.idempotency_keys
+
+    async def run(database: Any, request: Any, response: type[Any]) -> Any:
+        rows = [resource.rows.values(message) for message in getattr(request, _resource_field(type(request)))]
+        payload = upsert.payload(current().subject, rows)
+        async with database.transaction() as connection:
+
+            async def work() -> Any:
+                counts = await upsert.write(connection, payload, len(rows))
+                return response(counts=counts._asdict())
+
+            return await once(connection, keys, request, response, work)
+
+    return _Method(run)
+
+

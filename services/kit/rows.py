@@ -1,0 +1,166 @@
+"""The mapping between a table's rows and a proto message, compiled once at start-up.
+
+A column and a field belong together by their name. Reading, each column is
+selected in the form that costs least to turn into its field (ids and dates as
+text, instants as microseconds, numerics as doubles), and one generated function
+builds the message. Writing, a message becomes a dict of column values.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from google.protobuf import descriptor, json_format, struct_pb2, timestamp_pb2
+from google.protobuf.message import Message
+from sqlalchemy.dialects.postgresql import JSONB
+
+from services.kit.contract import OUTPUT_ONLY, ContractError, fields_with
+
+ETAG = "etag"
+TIMESTAMP = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
+STRUCT = struct_pb2.Struct.DESCRIPTOR.full_name
+MICROSECONDS = 1_000_000
+# What a person's row has that its message need not show.
+HIDDEN = frozenset({"user_id"})
+
+
+class RowMapping:
+    """Rows of `table` as `message`.
+
+    Raises ContractError if a field has no column or a column no field; `heavy`
+    names the columns that lists leave out.
+    """
+
+    def __init__(self, message: type[Message], table: sa.Table, heavy: tuple[str, ...] = ()) -> None:
+        self.message = message
+        self.table = table
+        self._descriptor = message.DESCRIPTOR
+        fields = {field.name for field in self._descriptor.fields} - {ETAG}
+        columns = {column.name for column in table.columns}
+        if wrong := (fields - columns) | (columns - fields - HIDDEN):
+            raise ContractError(
+                f"{table.name} and {self._descriptor.full_name} do not match: "
+                f"{', '.join(sorted(wrong))} is in one of them only"
+            )
+        self.has_etag = ETAG in self._descriptor.fields_by_name
+        self.names = tuple(column.name for column in table.columns if column.name in fields)
+        self.light_names = tuple(name for name in self.names if name not in heavy)
+        self.read = self._reader(self.names)
+        self.read_light = self._reader(self.light_names)
+        self.output_only = frozenset(fields_with(self._descriptor, OUTPUT_ONLY)) | {ETAG}
+        self._writers: dict[str, Callable[[Any], Any]] = {
+            field.name: writer
+            for field in self._descriptor.fields
+            if field.name != ETAG and (writer := _writer(field)) is not None
+        }
+
+    def columns(self, names: tuple[str, ...]) -> list[sa.ColumnElement[Any]]:
+        """The select list that `read` (all names) or `read_light` takes rows of."""
+        return [_selected(self.table.c[name]).label(name) for name in names]
+
+    def _reader(self, names: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Any]:
+        arguments = []
+        scope: dict[str, Any] = {"Message": self.message}
+        for index, name in enumerate(names):
+            field = self._descriptor.fields_by_name[name]
+            convert = _reader(field)
+            value = f"r[{index}]"
+            if convert:
+                scope[f"read_{name}"] = convert
+                empty = "()" if field.is_repeated else "None"
+                value = f"{empty} if {value} is None else read_{name}({value})"
+            elif not field.has_presence:
+                value = f"{value} or {field.default_value!r}"
+            arguments.append(f"{name}={value}")
+        if self.has_etag:
+            arguments.append(f"etag=format(r[{names.index('updated_at')}], 'x')")
+        # The source is made of names from our own descriptors only.
+        exec(f"def read(r):\n    return Message({', '.join(arguments)})", scope)
+        read: Callable[[tuple[Any, ...]], Any] = scope["read"]
+        return read
+
+    def values(self, message: Message) -> dict[str, Any]:
+        """The column values of the fields that a message carries; OUTPUT_ONLY ones are ignored (AIP-203)."""
+        writers = self._writers
+        skip = self.output_only
+        return {
+            field.name: writers[field.name](value) if field.name in writers else value
+            for field, value in message.ListFields()
+            if field.name not in skip
+        }
+
+    def values_of(self, message: Message, names: Mapping[str, Any] | frozenset[str]) -> dict[str, Any]:
+        """The column values of the named fields; None for one that the message does not carry."""
+        carried = self.values(message)
+        return {name: carried.get(name) for name in names}
+
+
+def _selected(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    if isinstance(column.type, (sa.Uuid, sa.Date)):
+        return sa.cast(column, sa.Text)
+    if isinstance(column.type, sa.DateTime):
+        return sa.cast(sa.extract("epoch", column) * MICROSECONDS, sa.BigInteger)
+    if isinstance(column.type, sa.Numeric):
+        return sa.cast(column, sa.Double)
+    return column
+
+
+def _reader(field: descriptor.FieldDescriptor) -> Callable[[Any], Any] | None:
+    """What turns a selected value into the constructor's argument; None if it is one already."""
+    if field.message_type is None:
+        return None
+    if field.message_type.full_name == TIMESTAMP:
+        return _timestamp
+    if field.message_type.full_name == STRUCT:
+        return _struct
+    if field.is_repeated and not field.message_type.GetOptions().map_entry:
+        item = _nested_reader(field.message_type)
+        return lambda value: [item(element) for element in value]
+    kind = field.message_type._concrete_class
+    return lambda value: json_format.ParseDict(value, kind())
+
+
+def _timestamp(microseconds: int) -> timestamp_pb2.Timestamp:
+    seconds, rest = divmod(microseconds, MICROSECONDS)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1000)
+
+
+def _struct(value: dict[str, Any]) -> struct_pb2.Struct:
+    struct = struct_pb2.Struct()
+    struct.update(value)
+    return struct
+
+
+def _nested_reader(message: descriptor.Descriptor) -> Callable[[dict[str, Any]], Any]:
+    """Reads the JSON objects of a JSONB list; instants in them are RFC 3339 text."""
+    kind = message._concrete_class
+    instants = [f.name for f in message.fields if f.message_type and f.message_type.full_name == TIMESTAMP]
+
+    def read(value: dict[str, Any]) -> Any:
+        arguments = dict(value)
+        for name in instants:
+            if name in arguments:
+                instant = datetime.fromisoformat(arguments[name])
+                arguments[name] = _timestamp(round(instant.timestamp() * MICROSECONDS))
+        return kind(**arguments)
+
+    return read
+
+
+def _writer(field: descriptor.FieldDescriptor) -> Callable[[Any], Any] | None:
+    if field.message_type is None:
+        return None
+    if field.message_type.full_name == TIMESTAMP:
+        return _instant
+    if field.is_repeated and not field.message_type.GetOptions().map_entry:
+        return lambda value: [json_format.MessageToDict(item, preserving_proto_field_name=True) for item in value]
+    return lambda value: json_format.MessageToDict(value, preserving_proto_field_name=True)
+
+
+def _instant(timestamp: timestamp_pb2.Timestamp) -> datetime:
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def is_json(column: sa.Column[Any]) -> bool:
+    return isinstance(column.type, JSONB)

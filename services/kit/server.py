@@ -1,0 +1,102 @@
+"""Builds and runs a service's gRPC server: interceptor, health, reflection, signals, drain."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import grpc
+import structlog
+from google.protobuf import descriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.kit.caller import CallerVerifier, load_trusted
+from services.kit.database import Database
+from services.kit.interceptor import Interceptor
+from services.kit.settings import ServiceSettings
+
+log = structlog.get_logger()
+HEALTH_INTERVAL_SECONDS = 2.0
+MAX_CONNECTION_AGE_MS = 5 * 60_000
+
+
+class Servicer(NamedTuple):
+    """A servicer and what registers it: `Servicer(UsersServicer(db), add_UsersServiceServicer_to_server, …)`."""
+
+    implementation: Any
+    register: Callable[[Any, grpc.aio.Server], None]
+    service: descriptor.ServiceDescriptor
+
+
+class Server:
+    """A gRPC server that has a database; true to its health."""
+
+    def __init__(
+        self, name: str, settings: ServiceSettings, database: Database, servicers: Sequence[Servicer]
+    ) -> None:
+        services = [servicer.service for servicer in servicers]
+        verifier = CallerVerifier(name, load_trusted(settings.trusted_callers_file))
+        self._settings = settings
+        self._database = database
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[Interceptor(services, verifier, settings.default_deadline_seconds)],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
+                ("grpc.max_connection_age_grace_ms", 60_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ],
+        )
+        for servicer in servicers:
+            servicer.register(servicer.implementation, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [service.full_name for service in services]
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        self._names = ["", *names]
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listens; the port. Raises SystemExit with a clear message if the port is taken."""
+        try:
+            port = self._server.add_insecure_port(self._settings.listen)
+        except RuntimeError:
+            raise SystemExit(f"cannot listen on {self._settings.listen}: the port is in use") from None
+        await self._check()
+        await self._server.start()
+        self._watch = asyncio.create_task(self._watch_database())
+        return port
+
+    async def stop(self) -> None:
+        """Says so in its health, lets calls in flight finish, and stops."""
+        if self._watch:
+            self._watch.cancel()
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._settings.grace_seconds)
+
+    async def _watch_database(self) -> None:
+        while True:
+            await asyncio.sleep(HEALTH_INTERVAL_SECONDS)
+            await self._check()
+
+    async def _check(self) -> None:
+        try:
+            await self._database.ping()
+            status = health_pb2.HealthCheckResponse.SERVING
+        except Exception as error:
+            log.warning("database unreachable", kind=type(error).__name__)
+            status = health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in self._names:
+            await self._health.set(name, status)
+
+
+async def until_signalled() -> None:
+    """Returns at the first SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()

@@ -1,0 +1,73 @@
+"""Logs, metrics and spans of a process. None of them carries personal data.
+
+Log lines name RPCs, codes, durations and request ids; never a user id, an
+address, a field's value or an exception's text from the database.
+"""
+
+import logging
+import sys
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import start_http_server
+
+from services.kit.settings import ProcessSettings
+
+
+def start(settings: ProcessSettings, process: str) -> None:
+    """Sets up logs, metrics and spans as the settings say."""
+    configure_logging(settings.log_format, settings.log_level, process)
+    if settings.metrics_listen:
+        start_metrics(settings.metrics_listen)
+    if settings.otlp_endpoint:
+        start_tracing(settings.otlp_endpoint, process)
+
+
+def configure_logging(log_format: str, level: str, process: str) -> None:
+    """One line an event on stderr: JSON, or coloured text for a person."""
+    number = logging.getLevelNamesMapping()[level]
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if log_format == "json"
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+    )
+    structlog.configure(
+        processors=[*shared, *renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    if log_format == "json":
+        structlog.contextvars.bind_contextvars(process=process)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    # Libraries' own lines may quote arguments, so only their warnings are kept.
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def start_metrics(listen: str) -> None:
+    """Serves Prometheus metrics on `host:port`."""
+    host, _, port = listen.rpartition(":")
+    start_http_server(int(port), addr=host)
+
+
+def start_tracing(endpoint: str, process: str) -> None:
+    """Sends spans to an OpenTelemetry collector over OTLP/gRPC."""
+    provider = TracerProvider(resource=Resource.create({"service.name": f"vitalis-{process}"}))
+    insecure = not endpoint.startswith("https://")
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=insecure)))
+    trace.set_tracer_provider(provider)
