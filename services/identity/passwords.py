@@ -12,7 +12,8 @@ import threading
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
@@ -27,11 +28,12 @@ RETRY_AFTER_SECONDS = 1.0
 Result = TypeVar("Result")
 
 
-class Verdict(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Verdict:
     """Whether a password is right, and the hash that should replace the stored one (None: keep it)."""
 
     right: bool
-    replacement: str | None
+    replacement: str | None = field(default=None, repr=False)
 
 
 class Passwords:
@@ -67,9 +69,9 @@ class Passwords:
         try:
             self._hasher.verify(stored or self._decoy, password)
         except VerifyMismatchError:
-            return Verdict(False, None)
+            return Verdict(False)
         if stored is None:
-            return Verdict(False, None)
+            return Verdict(False)
         stale = self._hasher.check_needs_rehash(stored)
         return Verdict(True, self._hasher.hash(password) if stale else None)
 

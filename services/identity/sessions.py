@@ -14,8 +14,6 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
-from vitalis.identity.v1 import sessions_pb2 as pb
-from vitalis.identity.v1 import sessions_pb2_grpc
 
 from services.identity.passwords import Passwords
 from services.identity.tokens import AccessTokens, fingerprint, new_refresh_token
@@ -23,6 +21,8 @@ from services.identity.users import PUBLIC, acting, metadata, normalise_email, t
 from services.kit.caller import current
 from services.kit.database import Database, Statement, uuid7
 from services.kit.errors import ServiceError, Violation
+from vitalis.identity.v1 import sessions_pb2 as pb
+from vitalis.identity.v1 import sessions_pb2_grpc
 
 log = structlog.get_logger()
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -5,9 +5,10 @@ import secrets
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,14 +23,12 @@ REFRESH_PREFIX = "vrt_"
 REFRESH_BYTES = 32
 
 
-class AccessToken(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AccessToken:
     """A signed token and the second at which it stops working."""
 
-    token: str
+    token: str = field(repr=False)
     expires_at: datetime
-
-    def __repr__(self) -> str:
-        return f"AccessToken(expires_at={self.expires_at.isoformat()})"
 
 
 class AccessTokens:

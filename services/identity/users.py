@@ -9,11 +9,11 @@ from uuid import UUID
 import grpc
 import sqlalchemy as sa
 from google.protobuf.timestamp_pb2 import Timestamp
-from vitalis.identity.v1 import users_pb2, users_pb2_grpc
 
 from services.kit.caller import Caller, current
 from services.kit.database import Database, Statement, new_metadata
 from services.kit.errors import not_found
+from vitalis.identity.v1 import users_pb2, users_pb2_grpc
 
 ROLES = ("user", "coach", "admin")
 

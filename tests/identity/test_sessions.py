@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import threading
 
 import jwt
 import psycopg
 import pytest
+import structlog
+from argon2 import PasswordHasher
 
 from services.identity.settings import IdentitySettings
 from services.kit.caller import ANONYMOUS, CallerSigner
@@ -148,15 +151,21 @@ async def test_a_hash_of_other_parameters_is_replaced_at_login(
 
 
 async def test_more_logins_than_can_be_hashed_are_refused_at_once(
-    settings: tuple[IdentitySettings, ServiceDatabase], identity: Identity
+    settings: tuple[IdentitySettings, ServiceDatabase], identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await identity.register()
     narrow = settings[0].model_copy(update={"password_threads": 1, "password_capacity": 2})
+    released = threading.Event()
+    verify = PasswordHasher.verify
+    monkeypatch.setattr(PasswordHasher, "verify", lambda *given: released.wait(30) and verify(*given))
     async with running(narrow, settings[1], identity.signer._key) as service:
-        # Without the service's channel-wide retries, which the stub here does not have.
-        answers = await asyncio.gather(*(service.log_in() for _ in range(30)), return_exceptions=True)
-        served = sum(isinstance(answer, pb.LogInResponse) for answer in answers)
-        assert 2 <= served < 30
+        logins = [asyncio.create_task(service.log_in()) for _ in range(3)]
+        done, waiting = await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
+        assert [await reason(login) for login in done] == ["UNAVAILABLE"]
+        # The rest of the service is answered while every password thread is busy.
+        await service.sessions.GetKeySet(pb.GetKeySetRequest(), metadata=service.metadata())
+        released.set()
+        assert [(await login).user.email for login in waiting] == [EMAIL, EMAIL]
         assert (await service.log_in()).user.email == EMAIL
 
 
@@ -234,3 +243,19 @@ async def test_who_am_i_needs_a_person(identity: Identity) -> None:
     answer = await identity.register()
     assert await reason(identity.get_user(answer.user.id, ANONYMOUS)) == "UNAUTHENTICATED"
     assert (await identity.get_user(answer.user.id, person(answer.user.id))).email == EMAIL
+
+
+async def test_logs_hold_nothing_personal_and_no_secret(identity: Identity) -> None:
+    with structlog.testing.capture_logs() as lines:
+        registered = await identity.register()
+        await identity.log_in()
+        await reason(identity.log_in(password=WRONG))
+        await reason(identity.register())
+        refreshed = await identity.refresh(registered.tokens.refresh_token)
+        await reason(identity.refresh(registered.tokens.refresh_token))
+        await identity.log_out(refreshed.tokens.refresh_token)
+    assert [line for line in lines if line["log_level"] == "warning"]
+    private = [EMAIL, PASSWORD, WRONG, "Ada", registered.user.id]
+    for tokens in (registered.tokens, refreshed.tokens):
+        private += [tokens.access_token, tokens.refresh_token]
+    assert [secret for secret in private if secret in repr(lines)] == []
