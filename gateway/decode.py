@@ -60,6 +60,10 @@ class RequestDecoder:
                 self._read_field(message, self.body_field, body)
         return self.bind_url(message, match, query, caller_id)
 
+    def empty(self) -> Message:
+        """A request without any field."""
+        return self._type()
+
     def bind_url(self, message: Message, match: Match[Any], query: str, caller_id: str) -> Message:
         """Adds what the path and the query carry to the message."""
         if query:

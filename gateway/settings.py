@@ -16,12 +16,13 @@ class GatewaySettings(ProcessSettings):
     services: dict[str, str] = Field(description="JSON object from a service's name to its gRPC target.")
     descriptor_set: Path = Field(DESCRIPTOR_SET, description="What the protos were compiled to, comments included.")
 
-    token_issuer: str = "vitalis"
-    token_audience: str = "vitalis-api"
+    issuer: str = Field("vitalis", description="`iss` of access tokens.")
+    audience: str = Field("vitalis-api", description="`aud` of access tokens.")
     key_refresh_seconds: float = Field(300, gt=0, description="How often identity is asked for its keys.")
 
     deadline_seconds: float = Field(30, gt=0, description="For a request that is neither an upload nor a watch.")
     upload_deadline_seconds: float = Field(3600, gt=0)
+    upload_idle_seconds: float = Field(60, gt=0, description="How long an upload may pause.")
     watch_deadline_seconds: float = Field(3600, gt=0)
     grace_seconds: int = Field(10, ge=0, description="How long requests in flight may take after SIGTERM.")
 

@@ -7,7 +7,7 @@ a dictionary look-up; the memory is emptied whenever the keys change.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jwt
@@ -26,7 +26,7 @@ CACHE_SIZE = 20_000
 FETCH_PAUSE_SECONDS = 5.0
 REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "role"]
 
-Jwks = list[Mapping[str, str]]
+Jwks = Sequence[Mapping[str, str]]
 
 
 class InvalidTokenError(ServiceError):

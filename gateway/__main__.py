@@ -1,0 +1,58 @@
+"""Runs the gateway: `python -m gateway`, set up by the environment variables `GATEWAY_*`."""
+
+import asyncio
+import sys
+
+import uvicorn
+
+from gateway.app import create_app
+from gateway.contract import ContractError
+from gateway.protocol import protocol_for
+from gateway.routing import AmbiguousRouteError
+from gateway.settings import GatewaySettings
+from gateway.template import TemplateError
+from services.kit import telemetry
+from services.kit.settings import load
+
+PREFIX = "GATEWAY_"
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Serves until SIGTERM or SIGINT, then lets requests in flight end."""
+    _, app = create_app(settings)
+    host, _, port = settings.listen.rpartition(":")
+    config = uvicorn.Config(
+        app,
+        host=host.strip("[]"),
+        port=int(port),
+        http=protocol_for(settings.max_header_bytes),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.grace_seconds,
+        limit_concurrency=settings.max_connections,
+    )
+    await uvicorn.Server(config).serve()
+
+
+def main() -> None:
+    settings = load(GatewaySettings, PREFIX)
+    telemetry.start(settings, "gateway")
+    try:
+        if sys.platform == "win32":
+            asyncio.run(serve(settings))
+        else:
+            import uvloop
+
+            uvloop.run(serve(settings))
+    except (ContractError, AmbiguousRouteError, TemplateError, ValueError, OSError) as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
