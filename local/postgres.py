@@ -61,9 +61,11 @@ TEMPORARY_SETTINGS = {
     "full_page_writes": "off",
     "autovacuum": "off",
     "max_connections": "300",
-    "max_wal_size": "4GB",
+    "max_wal_size": "512MB",
     "shared_buffers": "128MB",
 }
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 * 2**30
 START_SECONDS = 60.0
 
 
@@ -221,10 +223,18 @@ class Postgres:
         return target / PACKAGE / install.name / "bin"
 
 
+def _in_memory() -> Path | None:
+    """A file system in memory with room enough, where cloning a database costs a tenth; else None."""
+    with suppress(OSError):
+        if shutil.disk_usage(MEMORY).free >= MEMORY_BYTES and os.access(MEMORY, os.W_OK):
+            return MEMORY
+    return None
+
+
 @contextmanager
 def temporary_server() -> Iterator[str]:
     """The superuser's URL of a server in a directory of its own, gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="vitalis-"))
+    directory = Path(tempfile.mkdtemp(prefix="vitalis-", dir=_in_memory()))
     # The account that PostgreSQL runs under, if this is root, has to pass through.
     directory.chmod(0o711)
     watchdog = Watchdog()

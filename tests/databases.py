@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -33,6 +33,7 @@ class DatabaseServer:
     admin_url: str
     run: str
     password: str
+    _templates: set[str] = field(default_factory=set, compare=False)
 
     @contextmanager
     def clone(self, service: str) -> Iterator[ServiceDatabase]:
@@ -71,12 +72,15 @@ class DatabaseServer:
     def template(self, service: str) -> str:
         """The name of the service's migrated template; the first who asks makes it."""
         name = f"{self.run}_{service}"
+        if name in self._templates:
+            return name
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
             admin.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
             if admin.execute("SELECT FROM pg_database WHERE datname = %s AND datistemplate", [name]).fetchone() is None:
                 self.drop(name)
                 migrate.upgrade(self._ensure(service, name).migrator_url, service)
                 admin.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(name)))
+        self._templates.add(name)
         return name
 
     def drop(self, name: str) -> None:
