@@ -41,6 +41,7 @@ class Identity:
 
     target: str
     channel: grpc.aio.Channel
+    gateway_key: Ed25519PrivateKey
     signer: CallerSigner
     database: ServiceDatabase
     settings: IdentitySettings
@@ -123,7 +124,9 @@ async def running(
     target = f"127.0.0.1:{await server.start()}"
     try:
         async with grpc.aio.insecure_channel(target) as channel:
-            yield Identity(target, channel, CallerSigner("gateway", gateway_key), service_database, settings)
+            yield Identity(
+                target, channel, gateway_key, CallerSigner("gateway", gateway_key), service_database, settings
+            )
     finally:
         await server.stop()
         await database.close()

@@ -139,7 +139,7 @@ async def test_a_hash_of_other_parameters_is_replaced_at_login(
     settings: tuple[IdentitySettings, ServiceDatabase], identity: Identity
 ) -> None:
     await identity.register()
-    key = identity.signer._key
+    key = identity.gateway_key
     raised = settings[0].model_copy(update={"password_iterations": 3})
     async with running(raised, settings[1], key) as later:
         await asyncio.gather(*(later.log_in() for _ in range(4)))
@@ -158,7 +158,7 @@ async def test_more_logins_than_can_be_hashed_are_refused_at_once(
     released = threading.Event()
     verify = PasswordHasher.verify
     monkeypatch.setattr(PasswordHasher, "verify", lambda *given: released.wait(30) and verify(*given))
-    async with running(narrow, settings[1], identity.signer._key) as service:
+    async with running(narrow, settings[1], identity.gateway_key) as service:
         logins = [asyncio.create_task(service.log_in()) for _ in range(3)]
         done, waiting = await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
         assert [await reason(login) for login in done] == ["UNAVAILABLE"]
@@ -210,7 +210,7 @@ async def test_after_a_key_change_older_tokens_still_verify(
     token = (await identity.register()).tokens.access_token
     files = settings[0].signing_key_files
     changed = settings[0].model_copy(update={"signing_key_files": (files[1], files[0])})
-    async with running(changed, settings[1], identity.signer._key) as later:
+    async with running(changed, settings[1], identity.gateway_key) as later:
         assert (await verified(later, token))["iss"] == "vitalis"
         newer = (await later.log_in()).tokens.access_token
     assert jwt.get_unverified_header(newer)["kid"] != jwt.get_unverified_header(token)["kid"]
@@ -221,7 +221,7 @@ async def test_no_caller_and_forged_callers_are_refused(
 ) -> None:
     request = pb.GetKeySetRequest()
     forger = CallerSigner("gateway", write_key(settings[0].caller_key_file.with_name("forger.pem")))
-    impostor = CallerSigner("tracking", identity.signer._key)
+    impostor = CallerSigner("tracking", identity.gateway_key)
     nobody = ANONYMOUS
     for metadata in (
         (),
