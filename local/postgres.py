@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -172,6 +172,15 @@ class Postgres:
             return False
         return True
 
+    def wait_until_ready(self, child: Child) -> None:
+        """Returns when the server, running as `child`, takes connections. Raises LocalError if it does not come to."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self.ready():
+            if child.exit_code is not None or time.monotonic() > deadline:
+                child.kill()
+                raise LocalError("PostgreSQL does not start:\n" + "\n".join(child.tail))
+            time.sleep(0.05)
+
     def _check_version(self) -> None:
         found = (self.data / "PG_VERSION").read_text().strip()
         if found != str(VERSION):
@@ -232,28 +241,29 @@ def _in_memory() -> Path | None:
 
 
 @contextmanager
-def temporary_server() -> Iterator[str]:
-    """The superuser's URL of a server in a directory of its own, gone afterwards."""
+def temporary_directory() -> Iterator[Path]:
+    """A folder that PostgreSQL can use, gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="vitalis-", dir=_in_memory()))
     # The account that PostgreSQL runs under, if this is root, has to pass through.
     directory.chmod(0o711)
-    watchdog = Watchdog()
     try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def temporary_server() -> Iterator[str]:
+    """The superuser's URL of a server in a directory of its own, gone afterwards."""
+    with temporary_directory() as directory, closing(Watchdog()) as watchdog:
         server = Postgres(directory, secrets.token_urlsafe(24), TEMPORARY_SETTINGS)
         server.initialise()
         child = Child(server.program(), watchdog, lambda name, line: None)
         try:
-            deadline = time.monotonic() + START_SECONDS
-            while not server.ready():
-                if child.exit_code is not None or time.monotonic() > deadline:
-                    raise LocalError("PostgreSQL does not start:\n" + "\n".join(child.tail))
-                time.sleep(0.05)
+            server.wait_until_ready(child)
             yield server.admin_url
         finally:
             child.kill()
-    finally:
-        watchdog.close()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _reachable(path: Path) -> bool:

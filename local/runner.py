@@ -197,8 +197,7 @@ class Stack:
         server = Postgres(self.directory.path, self.directory.password(SUPERUSER), self._postgres_settings)
         server.initialise()
         self._postgres = server
-        self.start(server.program())
-        self._wait_for(POSTGRES)
+        server.wait_until_ready(self.start(server.program()))
         return server.admin_url
 
     def _start_processes(self) -> None:
