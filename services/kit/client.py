@@ -1,37 +1,44 @@
 """Channels to other services: deadlines, retries, load balancing and the caller's token."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
+from google.api import annotations_pb2
+from google.protobuf import descriptor
 
 from services.kit.caller import CallerSigner, current
 
 DEFAULT_DEADLINE_SECONDS = 30.0
-# Retried only for UNAVAILABLE, which grpc answers before the RPC has begun or
-# a service while it drains; writes are idempotent by their request id.
-SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 3,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-}
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ("grpc.max_receive_message_length", 16 * 2**20),
 ]
+RETRY = {
+    "maxAttempts": 3,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+
+def service_config(services: Sequence[descriptor.ServiceDescriptor]) -> str:
+    """gRPC's service config: calls go round the replicas, and RPCs that only read are retried.
+
+    An RPC only reads if its HTTP method is GET.
+    """
+    safe = [
+        {"service": service.full_name, "method": method.name}
+        for service in services
+        for method in service.methods
+        if method.GetOptions().Extensions[annotations_pb2.http].get
+    ]
+    return json.dumps(
+        {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [{"name": safe, "retryPolicy": RETRY}]}
+    )
 
 
 class _CarryCaller:
@@ -72,7 +79,10 @@ class _StreamStream(_CarryCaller, grpc.aio.StreamStreamClientInterceptor):
     intercept_stream_stream = _CarryCaller._intercept
 
 
-def open_channel(target: str, signer: CallerSigner, audience: str) -> grpc.aio.Channel:
-    """A channel to the service `audience` at `target`; calls carry the current caller."""
+def open_channel(
+    target: str, signer: CallerSigner, audience: str, services: Sequence[descriptor.ServiceDescriptor]
+) -> grpc.aio.Channel:
+    """A channel to the services of `audience` at `target`; calls carry the current caller."""
     interceptors = [kind(signer, audience) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
-    return grpc.aio.insecure_channel(target, options=OPTIONS, interceptors=interceptors)
+    options = [*OPTIONS, ("grpc.service_config", service_config(services))]
+    return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)

@@ -188,6 +188,8 @@ def to_service_error(error: BaseException) -> ServiceError | None:
         return _check_violation(error)
     if isinstance(error, psycopg.errors.NumericValueOutOfRange):
         return ServiceError("INVALID_FIELD", "a number is out of the range that can be stored")
+    if isinstance(error, psycopg.DataError):
+        return ServiceError("INVALID_FIELD", "a value cannot be stored: text must not hold NUL characters")
     if isinstance(error, psycopg.errors.QueryCanceled):
         return ServiceError("DEADLINE_EXCEEDED", "the request took longer than its deadline")
     if isinstance(error, psycopg.OperationalError):

@@ -6,7 +6,7 @@ and only if the data does. Jobs run in `python -m services.<name> worker`.
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import procrastinate
 import structlog
@@ -17,6 +17,7 @@ from services.kit.database import Database, driver_connection
 
 log = structlog.get_logger()
 Job = Callable[..., Awaitable[None]]
+Task: TypeAlias = procrastinate.tasks.Task[..., Any, Any]
 
 
 class Jobs:
@@ -29,15 +30,15 @@ class Jobs:
         self._stalled_after = 30.0
         self.scheduled("* * * * *", "retry_stalled")(self.retry_stalled)
 
-    def job(self, name: str, *, attempts: int = 5) -> Callable[[Job], procrastinate.tasks.Task[..., Any, Any]]:
+    def job(self, name: str, *, attempts: int = 5) -> Callable[[Job], Task]:
         """Declares a job, retried with exponential backoff; it runs as the service, about its `user_id` argument."""
         retry = procrastinate.RetryStrategy(max_attempts=attempts - 1, exponential_wait=2)
         return self._declare(name, retry=retry)
 
-    def scheduled(self, cron: str, name: str) -> Callable[[Job], procrastinate.tasks.Task[..., Any, Any]]:
+    def scheduled(self, cron: str, name: str) -> Callable[[Job], Task]:
         """Declares a job that runs by itself at the times of a cron expression, in UTC."""
 
-        def declare(function: Job) -> procrastinate.tasks.Task[..., Any, Any]:
+        def declare(function: Job) -> Task:
             @functools.wraps(function)
             async def without_timestamp(timestamp: int) -> None:
                 await function()
@@ -46,8 +47,8 @@ class Jobs:
 
         return declare
 
-    def _declare(self, name: str, **options: Any) -> Callable[[Job], procrastinate.tasks.Task[..., Any, Any]]:
-        def declare(function: Job) -> procrastinate.tasks.Task[..., Any, Any]:
+    def _declare(self, name: str, **options: Any) -> Callable[[Job], Task]:
+        def declare(function: Job) -> Task:
             @functools.wraps(function)
             async def run(**arguments: Any) -> None:
                 caller = service_caller(self._service, arguments.get("user_id", ""), arguments.get("request_id", ""))
@@ -61,7 +62,7 @@ class Jobs:
         return declare
 
     async def defer(
-        self, connection: AsyncConnection, job: procrastinate.tasks.Task[..., Any, Any], *, lock: str, **arguments: Any
+        self, connection: AsyncConnection, job: Task, *, lock: str, **arguments: Any
     ) -> None:
         """Queues a job on the transaction of `connection`; jobs with one lock run one after the other."""
         await job.configure(connection=await driver_connection(connection), lock=lock).defer_async(**arguments)

@@ -1,6 +1,6 @@
 """Standard methods over one table (AIP-131 to 135, 158, 164, 154), declared and not written.
 
-    DAILY = Resource(pb.WearableDaily, wearable_daily, what="daily row", order_by=("date", "source"), date="date")
+    DAILY = Resource(pb.WearableDaily, wearable_daily, what="daily row", order_by=("date", "source"), date_column="date")
 
     class WearablesServicer(...):
         GetWearableDaily = get(DAILY)
@@ -10,8 +10,10 @@ A method that needs more than its declaration offers is written by hand. The
 servicer needs the attribute `database`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from google.protobuf.message import Message
@@ -27,18 +29,17 @@ from services.kit.paging import decode_token, encode_token, page_size
 from services.kit.rows import RowMapping
 from services.kit.upsert import Upsert
 
-Row = Sequence[Any]
-ResponseType = TypeVar("ResponseType", bound=Message)
-
 
 class Resource:
     """One kind of resource: a message, its table and how it is listed.
 
     `what` is its name in errors; `order_by` the columns of the list's order,
-    descending, that with user_id identify a row; `date` the column that
+    descending, that with user_id identify a row; `date_column` the one that
     start_date and end_date of a list bound; `filters` the columns that a list
     can be narrowed by, named as the request's fields; `heavy` the columns that
-    lists leave out; `natural_key` what an upsert knows a row by;
+    lists leave out; `natural_key` what an upsert knows a row by; `hidden` the
+    columns that the message does not show; `provenance` the columns that say
+    what wrote the row and are cleared when the person changes it;
     `idempotency_keys` the service's table of them.
     """
 
@@ -49,21 +50,24 @@ class Resource:
         *,
         what: str,
         order_by: tuple[str, ...],
-        date: str | None = None,
+        date_column: str | None = None,
         filters: tuple[str, ...] = (),
         heavy: tuple[str, ...] = (),
         natural_key: tuple[str, ...] = (),
+        hidden: tuple[str, ...] = (),
+        provenance: tuple[str, ...] = (),
         idempotency_keys: sa.Table | None = None,
     ) -> None:
         self.table = table
         self.what = what
-        self.rows = RowMapping(message, table, heavy)
+        self.rows = RowMapping(message, table, heavy, hidden)
+        self._cleared = dict.fromkeys(provenance)
         self.idempotency_keys = idempotency_keys
         self.soft_delete = "deleted_at" in table.c
         self.immutable = frozenset(fields_with(message.DESCRIPTOR, IMMUTABLE))
         self.upsert = Upsert(table, natural_key, self.rows.names) if natural_key else None
         self._order_by = order_by
-        self._date = date
+        self._date = date_column
         self._filters = filters
         self._order_indexes = [self.rows.light_names.index(name) for name in order_by]
         self._lists: dict[tuple[str, ...], Statement] = {}
@@ -71,13 +75,13 @@ class Resource:
 
     def _is_row(self) -> tuple[sa.ColumnElement[bool], ...]:
         return (
-            self.table.c.user_id == sa.bindparam("user_id", type_=sa.Uuid(as_uuid=False)),
-            self.table.c.id == sa.bindparam("id", type_=sa.Uuid(as_uuid=False)),
+            self.table.c.user_id == sa.bindparam("key_user_id", type_=sa.Uuid(as_uuid=False)),
+            self.table.c.id == sa.bindparam("key_id", type_=sa.Uuid(as_uuid=False)),
         )
 
     async def read(self, database: Any, row_id: str) -> Any:
         """One row of the current subject as a message. Raises NOT_FOUND."""
-        rows = await database.fetch(self._get, {"user_id": current().subject, "id": row_id})
+        rows = await database.fetch(self._get, _key(row_id))
         if not rows:
             raise not_found(self.what)
         return self.rows.read(rows[0])
@@ -142,7 +146,7 @@ class Resource:
         statement = sa.select(*self.rows.columns(self.rows.names)).where(*self._is_row()).with_for_update()
         if self.soft_delete and not deleted:
             statement = statement.where(self.table.c.deleted_at.is_(None))
-        row = (await connection.execute(statement, {"user_id": current().subject, "id": row_id})).first()
+        row = (await connection.execute(statement, _key(row_id))).first()
         if row is None:
             raise not_found(self.what)
         message = self.rows.read(row)
@@ -156,22 +160,25 @@ class Resource:
         statement = (
             sa.update(self.table)
             .where(*self._is_row())
-            .values({**_bindable(self.table, values), "updated_at": later})
+            .values({**_bindable(self.table, values), **self._cleared, "updated_at": later})
             .returning(*self.rows.columns(self.rows.names))
         )
-        parameters = {"user_id": current().subject, "id": row_id}
-        return self.rows.read((await connection.execute(statement, parameters)).one())
+        return self.rows.read((await connection.execute(statement, _key(row_id))).one())
+
+
+def _key(row_id: str) -> dict[str, str]:
+    # Not named as the columns, which SQLAlchemy keeps for the values of an UPDATE.
+    return {"key_user_id": current().subject, "key_id": row_id}
 
 
 def _bindable(table: sa.Table, values: dict[str, Any]) -> dict[str, Any]:
     """Values for SQLAlchemy's typed columns: ids and dates are text in a message."""
-    texts = {n: (sa.Uuid(as_uuid=False) if isinstance(table.c[n].type, sa.Uuid) else sa.Date) for n in values}
-    return {
-        name: sa.cast(value, texts[name])
-        if isinstance(value, str) and isinstance(table.c[name].type, (sa.Uuid, sa.Date))
-        else value
-        for name, value in values.items()
-    }
+    bindable = dict(values)
+    for name, value in values.items():
+        kind = table.c[name].type
+        if isinstance(value, str) and isinstance(kind, (sa.Uuid, sa.Date)):
+            bindable[name] = UUID(value) if isinstance(kind, sa.Uuid) else date.fromisoformat(value)
+    return bindable
 
 
 class _Method:
@@ -308,7 +315,7 @@ def batch_upsert(resource: Resource) -> Any:
     upsert, keys = resource.upsert, resource.idempotency_keys
 
     async def run(database: Any, request: Any, response: type[Any]) -> Any:
-        rows = [resource.rows.values(message) for message in getattr(request, _resource_field(type(request)))]
+        rows = resource.rows.values_list(getattr(request, _resource_field(type(request))))
         payload = upsert.payload(current().subject, rows)
         async with database.transaction() as connection:
 

@@ -6,7 +6,7 @@ text, instants as microseconds, numerics as doubles), and one generated function
 builds the message. Writing, a message becomes a dict of column values.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,16 +29,18 @@ class RowMapping:
     """Rows of `table` as `message`.
 
     Raises ContractError if a field has no column or a column no field; `heavy`
-    names the columns that lists leave out.
+    names the columns that lists leave out, `hidden` those that no message shows.
     """
 
-    def __init__(self, message: type[Message], table: sa.Table, heavy: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: type[Message], table: sa.Table, heavy: tuple[str, ...] = (), hidden: tuple[str, ...] = ()
+    ) -> None:
         self.message = message
         self.table = table
         self._descriptor = message.DESCRIPTOR
         fields = {field.name for field in self._descriptor.fields} - {ETAG}
         columns = {column.name for column in table.columns}
-        if wrong := (fields - columns) | (columns - fields - HIDDEN):
+        if wrong := (fields - columns) | (columns - fields - HIDDEN - set(hidden)):
             raise ContractError(
                 f"{table.name} and {self._descriptor.full_name} do not match: "
                 f"{', '.join(sorted(wrong))} is in one of them only"
@@ -90,6 +92,10 @@ class RowMapping:
             if field.name not in skip
         }
 
+    def values_list(self, messages: Iterable[Message]) -> list[dict[str, Any]]:
+        """`values` of each message."""
+        return [self.values(message) for message in messages]
+
     def values_of(self, message: Message, names: Mapping[str, Any] | frozenset[str]) -> dict[str, Any]:
         """The column values of the named fields; None for one that the message does not carry."""
         carried = self.values(message)
@@ -100,7 +106,7 @@ def _selected(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     if isinstance(column.type, (sa.Uuid, sa.Date)):
         return sa.cast(column, sa.Text)
     if isinstance(column.type, sa.DateTime):
-        return sa.cast(sa.extract("epoch", column) * MICROSECONDS, sa.BigInteger)
+        return sa.cast(sa.extract("epoch", column) * sa.literal_column(str(MICROSECONDS)), sa.BigInteger)
     if isinstance(column.type, sa.Numeric):
         return sa.cast(column, sa.Double)
     return column

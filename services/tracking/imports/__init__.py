@@ -1,0 +1,187 @@
+"""Imports: uploading a file, watching it being read, cancelling and rolling back (VIT 2.10 ingestion_jobs)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import sqlalchemy as sa
+import structlog
+from google.api import httpbody_pb2
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.kit.caller import calling, current, service_caller
+from services.kit.database import Database, now, uuid7
+from services.kit.errors import ServiceError, invalid
+from services.kit.idempotency import once
+from services.kit.jobs import Jobs, Task
+from services.kit.resources import Resource, get, list_
+from services.tracking.base import IDEMPOTENCY_KEYS
+from services.tracking.imports.store import PREFIX, Upload, UploadStore
+from services.tracking.imports.tables import imports
+from services.tracking.imports.write import LOCK, roll_back
+from vitalis.tracking.v1 import imports_pb2 as pb
+from vitalis.tracking.v1 import imports_pb2_grpc as pb_grpc
+
+log = structlog.get_logger()
+Context = grpc.aio.ServicerContext[Any, Any]
+WATCH_INTERVAL_SECONDS = 0.3
+ENDED = ("succeeded", "failed", "cancelled", "rolled_back")
+# An upload whose import never came to be (its client or server died) is swept after this.
+ORPHANED_AFTER = timedelta(days=1)
+SWEEP_BATCH = 500
+
+IMPORTS = Resource(
+    pb.Import,
+    imports,
+    what="import",
+    order_by=("queued_at", "id"),
+    filters=("status",),
+    hidden=("object_key", "created_at", "updated_at"),
+    idempotency_keys=IDEMPOTENCY_KEYS,
+)
+
+
+class ImportsServicer(pb_grpc.ImportsServiceServicer):
+    def __init__(self, database: Database, store: UploadStore, jobs: Jobs, import_job: Task) -> None:
+        self.database = database
+        self._store = store
+        self._jobs = jobs
+        self._import_job = import_job
+
+    GetImport = get(IMPORTS)
+    ListImports = list_(IMPORTS)
+
+    async def CreateImport(
+        self, requests: AsyncIterator[pb.CreateImportRequest], context: Context
+    ) -> pb.CreateImportResponse:
+        """Stores the upload, then the import and its job in one transaction."""
+        first = await anext(requests, None)
+        if first is None or not first.user_id:
+            raise invalid("user_id", "is required")
+        if not first.source:
+            raise invalid("source", "is required")
+        import_id = str(uuid7())
+        key = f"{PREFIX}{first.user_id}/{import_id}"
+        upload = await self._store.put(key, _chunks(first, requests))
+        response = None
+        try:
+            response = await self._queue(first, import_id, key, upload)
+        finally:
+            # A repeat of an earlier request answers with the earlier import.
+            if response is None or response.file_import.id != import_id:
+                await self._store.remove(key)
+        return response
+
+    async def _queue(
+        self, first: pb.CreateImportRequest, import_id: str, key: str, upload: Upload
+    ) -> pb.CreateImportResponse:
+        # The request as a whole is what it says and the file's content.
+        whole = pb.CreateImportRequest()
+        whole.CopyFrom(first)
+        whole.file.CopyFrom(httpbody_pb2.HttpBody(data=upload.sha256.encode()))
+        row = {
+            "id": import_id,
+            "source": first.source,
+            "file_name": first.file_name,
+            "file_size_bytes": upload.size_bytes,
+            "file_sha256": upload.sha256,
+            "object_key": key,
+        }
+        async with self.database.transaction() as connection:
+
+            async def work() -> pb.CreateImportResponse:
+                stored = await IMPORTS.insert(connection, row)
+                await self._jobs.defer(
+                    connection,
+                    self._import_job,
+                    lock=f"imports:{first.user_id}",
+                    user_id=first.user_id,
+                    import_id=import_id,
+                    request_id=current().request_id,
+                )
+                return pb.CreateImportResponse(file_import=stored)
+
+            return await once(connection, IDEMPOTENCY_KEYS, whole, pb.CreateImportResponse, work)
+
+    async def WatchImport(
+        self, request: pb.WatchImportRequest, context: Context
+    ) -> AsyncIterator[pb.WatchImportResponse]:
+        """Sends the import at once and whenever it has changed, until it has ended."""
+        before = None
+        while before is None or before.status not in ENDED:
+            after = await IMPORTS.read(self.database, request.id)
+            if after != before:
+                yield pb.WatchImportResponse(file_import=after)
+                before = after
+            else:
+                await asyncio.sleep(WATCH_INTERVAL_SECONDS)
+
+    async def CancelImport(self, request: pb.CancelImportRequest, context: Context) -> pb.CancelImportResponse:
+        """Ends the import here and now; the worker finds out and stops reading."""
+        async with self.database.transaction() as connection:
+            stored = await IMPORTS.lock(connection, request.id, "")
+            if stored.status in ENDED:
+                raise ServiceError("IMPORT_ENDED", f"the import has {stored.status.replace('_', ' ')} already")
+            values = {"status": "cancelled", "completed_at": sa.func.now(), "next_retry_at": None}
+            return pb.CancelImportResponse(file_import=await IMPORTS.change(connection, request.id, values))
+
+    async def RollBackImport(self, request: pb.RollBackImportRequest, context: Context) -> pb.RollBackImportResponse:
+        """Takes the import's rows back (see write.py); one that is rolled back stays so."""
+        async with self.database.transaction() as connection:
+            await connection.execute(LOCK, {"user_id": current().subject})
+            stored = await IMPORTS.lock(connection, request.id, "")
+            if stored.status not in ENDED:
+                raise ServiceError("IMPORT_NOT_ENDED", "the import has not ended; cancel it or wait")
+            if stored.status != "rolled_back":
+                await roll_back(connection, current().subject, request.id)
+                stored = await IMPORTS.change(connection, request.id, {"status": "rolled_back"})
+            return pb.RollBackImportResponse(file_import=stored)
+
+
+async def _chunks(
+    first: pb.CreateImportRequest, requests: AsyncIterator[pb.CreateImportRequest]
+) -> AsyncIterator[bytes]:
+    if first.file.data:
+        yield first.file.data
+    async for request in requests:
+        if request.file.data:
+            yield request.file.data
+
+
+class UploadSweeper:
+    """Removes uploaded files after their retention time, and those that no import belongs to."""
+
+    def __init__(self, database: Database, store: UploadStore, retention_hours: float) -> None:
+        self._database = database
+        self._store = store
+        self._retention = timedelta(hours=retention_hours)
+
+    async def sweep(self) -> None:
+        due = sa.func.uploads_to_remove(now() - self._retention, SWEEP_BATCH).table_valued("user_id", "id", "object_key")
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(sa.select(due))).all()
+        for user_id, import_id, key in rows:
+            await self._store.remove(key)
+            with calling(service_caller("tracking", str(user_id))):
+                async with self._database.transaction() as connection:
+                    same = (imports.c.user_id == user_id) & (imports.c.id == import_id)
+                    await connection.execute(sa.update(imports).where(same).values(object_key=None))
+        async for key in self._store.keys_before(now() - ORPHANED_AFTER):
+            if not await self._has_import(key):
+                await self._store.remove(key)
+
+    async def _has_import(self, key: str) -> bool:
+        """Whether a stored file still belongs to an import; its key names the person and the import."""
+        user_id, _, import_id = key.removeprefix(PREFIX).partition("/")
+        with calling(service_caller("tracking", user_id)):
+            async with self._database.transaction() as connection:
+                return await _exists(connection, user_id, import_id)
+
+
+async def _exists(connection: AsyncConnection, user_id: str, import_id: str) -> bool:
+    statement = sa.select(imports.c.id).where(
+        sa.cast(imports.c.user_id, sa.Text) == user_id, sa.cast(imports.c.id, sa.Text) == import_id
+    )
+    return (await connection.execute(statement)).first() is not None

@@ -1,0 +1,57 @@
+"""`python -m services.tracking serve | worker | migrate`."""
+
+from services.kit.database import Database, now
+from services.kit.idempotency import forget_old
+from services.kit.jobs import Jobs
+from services.kit.main import Parts, Service, main
+from services.kit.server import Servicer
+from services.tracking.imports import ImportsServicer, UploadSweeper
+from services.tracking.imports.job import ImportRunner, declare_job
+from services.tracking.imports.store import UploadStore
+from services.tracking.settings import TrackingSettings
+from services.tracking.wearables import WearablesServicer, make_partitions
+from vitalis.tracking.v1 import imports_pb2, imports_pb2_grpc, wearables_pb2, wearables_pb2_grpc
+
+YEARS_AHEAD = 2
+
+
+def build(settings: TrackingSettings, database: Database) -> Parts:
+    """The servicers and the jobs of tracking."""
+    jobs = Jobs("tracking", database)
+    store = UploadStore(settings.object_store_url, settings.upload_max_bytes)
+    import_job = declare_job(jobs, ImportRunner(database, store, settings))
+
+    @jobs.scheduled("23 3 * * *", "make_partitions_ahead")
+    async def make_partitions_ahead() -> None:
+        await make_partitions(database, now().year, now().year + YEARS_AHEAD)
+
+    @jobs.scheduled("7 * * * *", "sweep_uploads")
+    async def sweep_uploads() -> None:
+        await UploadSweeper(database, store, settings.upload_retention_hours).sweep()
+
+    @jobs.scheduled("37 * * * *", "forget_idempotency_keys")
+    async def forget() -> None:
+        async with database.transaction() as connection:
+            await forget_old(connection)
+
+    return Parts(
+        [
+            Servicer(
+                WearablesServicer(database),
+                wearables_pb2_grpc.add_WearablesServiceServicer_to_server,
+                wearables_pb2.DESCRIPTOR.services_by_name["WearablesService"],
+            ),
+            Servicer(
+                ImportsServicer(database, store, jobs, import_job),
+                imports_pb2_grpc.add_ImportsServiceServicer_to_server,
+                imports_pb2.DESCRIPTOR.services_by_name["ImportsService"],
+            ),
+        ],
+        jobs,
+    )
+
+
+SERVICE = Service("tracking", TrackingSettings, build)
+
+if __name__ == "__main__":
+    main(SERVICE)

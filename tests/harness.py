@@ -1,0 +1,114 @@
+"""A service in the test's own process: on a port of its own, with a database of its own."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from services.kit.caller import ANONYMOUS, Caller, CallerSigner, public_jwk, service_caller
+from services.kit.database import Database, uuid7
+from services.kit.errors import ServiceError, from_rpc_error
+from services.kit.main import Parts, Service
+from services.kit.server import Server
+from services.kit.settings import ServiceSettings
+from tests.databases import ServiceDatabase
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+def write_key(path: Path) -> Ed25519PrivateKey:
+    key = Ed25519PrivateKey.generate()
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return key
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Who the service under test trusts: the gateway and a service called insights."""
+
+    gateway: CallerSigner
+    insights: CallerSigner
+    trusted_callers_file: Path
+    caller_key_file: Path
+
+
+def make_trust(directory: Path) -> Trust:
+    gateway, insights = write_key(directory / "gateway.pem"), write_key(directory / "insights.pem")
+    trusted = directory / "trusted.json"
+    trusted.write_text(
+        json.dumps({"gateway": {"keys": [public_jwk(gateway)]}, "insights": {"keys": [public_jwk(insights)]}})
+    )
+    write_key(directory / "caller.pem")
+    return Trust(
+        CallerSigner("gateway", gateway), CallerSigner("insights", insights), trusted, directory / "caller.pem"
+    )
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running service and what a test needs to speak to it."""
+
+    name: str
+    target: str
+    channel: grpc.aio.Channel
+    trust: Trust
+    database: ServiceDatabase
+    pool: Database
+    parts: Parts
+
+    def metadata(self, caller: Caller = ANONYMOUS) -> tuple[tuple[str, str], ...]:
+        """The metadata of a call through the gateway, or by the service insights."""
+        signer = self.trust.insights if caller.is_service else self.trust.gateway
+        return signer.metadata(caller, self.name)
+
+
+@asynccontextmanager
+async def running(
+    service: Service[Settings], settings: Settings, database: ServiceDatabase, trust: Trust
+) -> AsyncIterator[Running]:
+    """The service, listening until the block ends."""
+    pool = Database(settings.database_url.get_secret_value(), settings.database_pool_size)
+    await pool.open()
+    parts = service.build(settings, pool)
+    if parts.jobs:
+        await parts.jobs.open()
+    server = Server(service.name, settings, pool, parts.servicers)
+    target = f"127.0.0.1:{await server.start()}"
+    try:
+        async with grpc.aio.insecure_channel(target) as channel:
+            yield Running(service.name, target, channel, trust, database, pool, parts)
+    finally:
+        await server.stop()
+        await pool.close()
+
+
+def person(user_id: str | UUID = "", role: str = "user", *scopes: str) -> Caller:
+    """Somebody who calls about themselves; a new person without an id."""
+    user_id = str(user_id or uuid7())
+    return Caller(user_id, user_id, role, frozenset(scopes or ("*",)), "request-1")
+
+
+def service(subject: str) -> Caller:
+    """The service insights, about a person."""
+    return service_caller("insights", subject, "request-1")
+
+
+async def failure(call: Any) -> ServiceError:
+    """The error that a call is answered with; fails if there is none."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return from_rpc_error(caught.value)
+
+
+async def reason(call: Any) -> str:
+    return (await failure(call)).reason.name
