@@ -1,0 +1,250 @@
+"""The API as Python: `Vitalis`."""
+
+import json
+import platform
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from vitalis_client import upload
+from vitalis_client.contract import routes
+from vitalis_client.contract.models import Day, Import, User, WearableActivity, WearableDaily, WearableSleep
+from vitalis_client.errors import Unreachable, VitalisError, from_json, unexpected
+from vitalis_client.http import TIMEOUT, Http, decode_json
+from vitalis_client.route import Route
+from vitalis_client.sessions import MemorySessions, Sessions
+from vitalis_client.version import __version__
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+# The statuses that an import does not leave by itself.
+ENDED = frozenset({"succeeded", "failed", "cancelled", "rolled_back"})
+MAX_PAGE = 1000
+# After the last byte the server still has to hash and store what it was sent.
+UPLOAD_TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=300.0, write=60.0)
+POLL_SECONDS = 1.0
+# What a watch can end with while the import goes on.
+PASSING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "UNAUTHENTICATED"})
+
+Page = TypeVar("Page", bound=BaseModel)
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class Vitalis:
+    """One person's view of one server.
+
+    Every method raises VitalisError, of which NotLoggedIn and Unreachable are
+    special cases. Lists are iterators that fetch page after page, the newest
+    first. Dates are `datetime.date` or ISO 8601 text; instants in answers are
+    aware datetimes in UTC; units are in the fields' names. An optional field
+    that nobody measured is None.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        sessions: Sessions | None = None,
+        timeout: httpx.Timeout | float | None = None,
+    ) -> None:
+        """`sessions` keeps the tokens: in memory by default, `FileSessions()` for those of the `vitalis` command.
+
+        `timeout` in seconds is for every request but uploads. Raises ValueError for a URL that is none.
+        """
+        agent = f"vitalis-client/{__version__} python/{platform.python_version()}"
+        self._http = Http(base_url, sessions or MemorySessions(), agent, httpx.Timeout(timeout or TIMEOUT))
+
+    @property
+    def base_url(self) -> str:
+        return self._http.base_url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections; the session lives on in its store."""
+        self._http.close()
+
+    # Sessions
+
+    def register(self, email: str, password: str, display_name: str) -> User:
+        """Signs a person up and logs them in. EMAIL_TAKEN if the address has an account."""
+        body = {"email": email, "password": password, "display_name": display_name}
+        answer, headers = self._http.open(routes.REGISTER, body)
+        self._http.start(answer.user.id, answer.user.email, answer.tokens, headers)
+        return answer.user
+
+    def log_in(self, email: str, password: str) -> User:
+        """Begins a session. WRONG_CREDENTIALS if the address or the password is wrong."""
+        answer, headers = self._http.open(routes.LOG_IN, {"email": email, "password": password})
+        self._http.start(answer.user.id, answer.user.email, answer.tokens, headers)
+        return answer.user
+
+    def log_out(self) -> None:
+        """Ends the session, and forgets it even when the server cannot be told."""
+        self._http.end()
+
+    def me(self) -> User:
+        """Who is logged in."""
+        return self._http.get(routes.GET_USER)
+
+    # Imports
+
+    def upload(
+        self,
+        path: Path | str,
+        *,
+        source: str = "apple_health",
+        on_progress: Callable[[int, int], None] | None = None,
+        idempotency_key: str = "",
+    ) -> Import:
+        """Uploads a file and queues its import; the file is streamed from the disk.
+
+        `on_progress(sent, total)` is called with bytes; `sent` starts over if a
+        broken connection makes the upload begin again. Uploads with the same
+        `idempotency_key` (by default a new one for each call) are imported once.
+        """
+        file = Path(path)
+        size = upload.open_file(file)
+        headers = {
+            "content-length": str(size),
+            "content-type": "application/octet-stream",
+            "idempotency-key": idempotency_key or str(uuid.uuid4()),
+        }
+        return self._http.call(
+            routes.CREATE_IMPORT,
+            {},
+            repeat=True,
+            # A name that is not UTF-8 would fit no URL.
+            params={"source": source, "file_name": file.name.encode("utf-8", "replace").decode()},
+            headers=headers,
+            content=partial(upload.chunks, file, size, on_progress),
+            timeout=UPLOAD_TIMEOUT,
+        )
+
+    def get_import(self, import_id: str) -> Import:
+        """One import as it is now."""
+        return self._http.get(routes.GET_IMPORT, id=import_id)
+
+    def imports(self, *, status: str = "") -> Iterator[Import]:
+        """The person's imports, all or those with a status such as `succeeded`."""
+        return self._pages(routes.LIST_IMPORTS, {"status": status}, lambda page: page.imports)
+
+    def watch_import(self, import_id: str) -> Iterator[Import]:
+        """The import whenever it has come further, until it has ended; asks every second if watching fails."""
+        last: Import | None = None
+        try:
+            for last in self._watch(import_id):
+                yield last
+        except VitalisError as error:
+            if not isinstance(error, Unreachable) and error.reason not in PASSING:
+                raise
+        while last is None or last.status not in ENDED:
+            now = self.get_import(import_id)
+            if now != last:
+                last = now
+                yield now
+            if now.status not in ENDED:
+                self._http.sleep(POLL_SECONDS)
+
+    def cancel_import(self, import_id: str) -> Import:
+        """Stops an import; nothing of it is stored. IMPORT_ENDED if it has ended already."""
+        return self._http.post(routes.CANCEL_IMPORT, {}, id=import_id)
+
+    def roll_back_import(self, import_id: str) -> Import:
+        """Takes back what an import stored. IMPORT_NOT_ENDED if it is queued or running."""
+        return self._http.post(routes.ROLL_BACK_IMPORT, {}, id=import_id)
+
+    # What was recorded
+
+    def days(
+        self,
+        start: date | str = "",
+        end: date | str = "",
+        *,
+        preferred_sources: Sequence[str] = (),
+        page_size: int = 0,
+    ) -> Iterator[Day]:
+        """Days from `start` to `end`, both included, each value from the most preferred source that has one."""
+        params = _bounds(start, end) | {"preferred_sources": list(preferred_sources)}
+        return self._pages(routes.LIST_DAYS, params, lambda page: page.days, page_size)
+
+    def daily(
+        self, start: date | str = "", end: date | str = "", *, source: str = "", page_size: int = 0
+    ) -> Iterator[WearableDaily]:
+        """Daily rows as each source has them: several a day if there are several sources."""
+        params = _bounds(start, end) | {"source": source}
+        return self._pages(routes.LIST_WEARABLE_DAILY, params, lambda page: page.wearable_daily, page_size)
+
+    def nights(
+        self, start: date | str = "", end: date | str = "", *, source: str = "", page_size: int = 0
+    ) -> Iterator[WearableSleep]:
+        """Nights by the date they ended on."""
+        params = _bounds(start, end) | {"source": source}
+        return self._pages(routes.LIST_WEARABLE_SLEEP, params, lambda page: page.wearable_sleep, page_size)
+
+    def get_night(self, night_id: str) -> WearableSleep:
+        """One night, with its raw data, which lists leave out."""
+        return self._http.get(routes.GET_WEARABLE_SLEEP, id=night_id)
+
+    def workouts(
+        self,
+        start: date | str = "",
+        end: date | str = "",
+        *,
+        source: str = "",
+        activity_type: str = "",
+        page_size: int = 0,
+    ) -> Iterator[WearableActivity]:
+        """Workouts and other activities, by the date they began on."""
+        params = _bounds(start, end) | {"source": source, "activity_type": activity_type}
+        return self._pages(routes.LIST_WEARABLE_ACTIVITY, params, lambda page: page.wearable_activities, page_size)
+
+    def get_workout(self, workout_id: str) -> WearableActivity:
+        """One workout, with its raw data, which lists leave out."""
+        return self._http.get(routes.GET_WEARABLE_ACTIVITY, id=workout_id)
+
+    def _pages(
+        self,
+        route: Route[Page],
+        params: Mapping[str, str | list[str]],
+        rows: Callable[[Page], list[Row]],
+        page_size: int = 0,
+    ) -> Iterator[Row]:
+        fixed = {name: value for name, value in params.items() if value}
+        token = ""
+        while True:
+            # The size of a page may change between pages; the other parameters may not.
+            page = self._http.get(route, {**fixed, "page_size": page_size or MAX_PAGE, "page_token": token})
+            yield from rows(page)
+            token = str(getattr(page, "next_page_token", ""))
+            if not token:
+                return
+
+    def _watch(self, import_id: str) -> Iterator[Import]:
+        with self._http.stream(routes.WATCH_IMPORT, id=import_id) as response:
+            for line in response.iter_lines():
+                if not line.strip():
+                    continue
+                try:
+                    failure = json.loads(line).get("error")
+                except (ValueError, AttributeError):
+                    raise unexpected(response.status_code, "sent a line that is no JSON object") from None
+                if failure is not None:
+                    raise from_json(failure, int(failure.get("code", 500)))
+                yield decode_json(Import, line, response.status_code)
+
+
+def _bounds(start: date | str, end: date | str) -> dict[str, str | list[str]]:
+    return {"start_date": str(start), "end_date": str(end)}

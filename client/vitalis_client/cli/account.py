@@ -1,0 +1,89 @@
+"""Commands about who is logged in."""
+
+import os
+import sys
+from typing import Annotated
+
+import httpx
+import typer
+
+from vitalis_client.api import DEFAULT_URL
+from vitalis_client.cli.terminal import Json, Url, clean, connect, moment, print_json, say, stdout, usage
+from vitalis_client.http import LOOPBACK
+
+PANEL = "Account"
+Email = Annotated[str, typer.Argument(help="The email address; asked for if left out.", show_default=False)]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("sign-up", rich_help_panel=PANEL)(sign_up)
+    app.command("log-in", rich_help_panel=PANEL)(log_in)
+    app.command("log-out", rich_help_panel=PANEL)(log_out)
+    app.command("whoami", rich_help_panel=PANEL)(whoami)
+
+
+def sign_up(
+    email: Email = "",
+    name: Annotated[str, typer.Option(help="What you are called; asked for if left out.", show_default=False)] = "",
+    password_stdin: PasswordStdin = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Open an account and log in."""
+    with connect(url) as api:
+        email = email or ask("Email")
+        name = name or ask("Name")
+        user = api.register(email, password(url, from_stdin=password_stdin, confirm=True), name)
+        say(f"signed up and logged in as {clean(user.email)}")
+
+
+def log_in(email: Email = "", password_stdin: PasswordStdin = False, url: Url = DEFAULT_URL) -> None:
+    """Log in; the tokens are kept for the commands that follow."""
+    with connect(url) as api:
+        email = email or ask("Email")
+        user = api.log_in(email, password(url, from_stdin=password_stdin, confirm=False))
+        say(f"logged in as {clean(user.email)}")
+
+
+def log_out(url: Url = DEFAULT_URL) -> None:
+    """End the session and forget its tokens."""
+    with connect(url) as api:
+        api.log_out()
+        say("logged out")
+
+
+def whoami(url: Url = DEFAULT_URL, json: Json = False) -> None:
+    """Show who is logged in."""
+    with connect(url) as api:
+        user = api.me()
+        if json:
+            print_json(user)
+            return
+        stdout().print(f"{clean(user.display_name)} <{clean(user.email)}>", markup=False, soft_wrap=True)
+        stdout().print(f"id {user.id}, signed up {moment(user.created_at)} UTC, at {api.base_url}", soft_wrap=True)
+
+
+def ask(what: str) -> str:
+    """Asks for something that is no secret."""
+    if not interactive():
+        raise usage(f"there is no terminal to ask at: give the {what.lower()} in the command")
+    return str(typer.prompt(what, err=True))
+
+
+def password(url: str, *, from_stdin: bool, confirm: bool) -> str:
+    """The password, from where the person wants it to come; never from an argument, which others could see."""
+    host = httpx.URL(url).host
+    if url.startswith("http://") and host not in LOOPBACK:
+        say(f"warning: {url} is not encrypted; others in the network can read the password")
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if given := os.environ.get("VITALIS_PASSWORD"):
+        return given
+    if not interactive():
+        raise usage("there is no terminal to ask for the password: use --password-stdin or set VITALIS_PASSWORD")
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def interactive() -> bool:
+    """Whether somebody sits at standard input."""
+    return sys.stdin.isatty()

@@ -1,0 +1,107 @@
+"""Commands about what was recorded: days, nights, workouts."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, tzinfo
+from itertools import islice
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+
+from vitalis_client.api import DEFAULT_URL, MAX_PAGE
+from vitalis_client.cli.array import print_array
+from vitalis_client.cli.tables import DAYS, Column, nights_columns, table, workouts_columns
+from vitalis_client.cli.terminal import Json, Url, connect, hint, say, stdout
+from vitalis_client.contract.models import WearableActivity, WearableSleep
+
+PANEL = "Records"
+LAST = 30
+Row = TypeVar("Row", bound=BaseModel)
+
+From = Annotated[
+    datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first date.", show_default=False)
+]
+To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="The last date.", show_default=False)]
+Last = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many, the newest first; 30 if no dates are given.", show_default=False),
+]
+Source = Annotated[str, typer.Option(help="Only from this source, such as apple_health.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("days", rich_help_panel=PANEL)(days)
+    app.command("nights", rich_help_panel=PANEL)(nights)
+    app.command("workouts", rich_help_panel=PANEL)(workouts)
+
+
+def days(start: From = None, end: To = None, last: Last = None, url: Url = DEFAULT_URL, json: Json = False) -> None:
+    """Show days: steps, energy, heart, each value from the best source that has one."""
+    with connect(url) as api:
+        wanted = limit(start, end, last)
+        rows = api.days(text(start), text(end), page_size=page(wanted))
+        output(islice(rows, wanted), DAYS, "day", url, json)
+
+
+def nights(
+    start: From = None,
+    end: To = None,
+    last: Last = None,
+    source: Source = "",
+    url: Url = DEFAULT_URL,
+    json: Json = False,
+) -> None:
+    """Show nights by the date they ended on. Times with a Z are UTC."""
+    with connect(url) as api:
+        wanted = limit(start, end, last)
+        rows = api.nights(text(start), text(end), source=source, page_size=page(wanted))
+        output(islice(rows, wanted), nights_columns(zone), "night", url, json)
+
+
+def workouts(
+    start: From = None,
+    end: To = None,
+    last: Last = None,
+    source: Source = "",
+    type: Annotated[str, typer.Option(help="Only of this type, such as running.", show_default=False)] = "",
+    url: Url = DEFAULT_URL,
+    json: Json = False,
+) -> None:
+    """Show workouts and other activities. Times with a Z are UTC."""
+    with connect(url) as api:
+        wanted = limit(start, end, last)
+        rows = api.workouts(text(start), text(end), source=source, activity_type=type, page_size=page(wanted))
+        output(islice(rows, wanted), workouts_columns(zone), "workout", url, json)
+
+
+def output(rows: Iterator[Row], columns: Sequence[Column[Row]], what: str, url: str, json: bool) -> None:
+    """Prints rows as one JSON array or as a table, in the API's order: the newest first."""
+    if json:
+        print_array(rows)
+        return
+    found = list(rows)
+    if found:
+        console: Console = stdout()
+        console.print(table(columns, found, console.width))
+    else:
+        say(f"there is no {what} to show; bring some in with: {hint('import FILE', url)}")
+
+
+def limit(start: datetime | None, end: datetime | None, last: int | None) -> int | None:
+    """How many rows to show; None for all."""
+    if last is None and start is None and end is None:
+        return LAST
+    return last
+
+
+def page(wanted: int | None) -> int:
+    return min(wanted or MAX_PAGE, MAX_PAGE)
+
+
+def text(day: datetime | None) -> str:
+    return day.date().isoformat() if day else ""
+
+
+def zone(row: WearableSleep | WearableActivity) -> tzinfo | None:
+    return None
