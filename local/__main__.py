@@ -99,7 +99,8 @@ def interruptible(stack: Stack) -> Iterator[None]:
             stack.abandon()
             os._exit(1)
         asked.set()
-        raise Interrupted
+        if not stack.stopping:
+            raise Interrupted
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)

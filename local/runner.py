@@ -80,7 +80,7 @@ class Stack:
         self._ports: dict[str, int] = {}
         self._deaths: queue.SimpleQueue[Child] = queue.SimpleQueue()
         self._watchdog: Watchdog | None = None
-        self._stopping = False
+        self.stopping = False
 
     @property
     def url(self) -> str:
@@ -154,9 +154,9 @@ class Stack:
 
     def stop(self) -> None:
         """Stops the gateway, then the services and workers, then PostgreSQL; safe to repeat."""
-        if self._stopping:
+        if self.stopping:
             return
-        self._stopping = True
+        self.stopping = True
         workers = [f"{service}-worker" for service in WORKERS]
         others = [name for name in self.children if name not in (GATEWAY, *SERVICES, *workers, POSTGRES)]
         for group in (others, [GATEWAY], SERVICES, workers, [POSTGRES]):
@@ -169,7 +169,7 @@ class Stack:
 
     def abandon(self) -> None:
         """Kills everything at once."""
-        self._stopping = True
+        self.stopping = True
         for child in list(self.children.values()):
             child.kill()
         self._close()
@@ -201,10 +201,13 @@ class Stack:
         return server.admin_url
 
     def _start_processes(self) -> None:
-        for program in self._programs():
-            self.start(program)
-        for name in self.children:
-            self._wait_for(name)
+        # The gateway fetches identity's keys when it starts, so it is the last.
+        *behind, gateway = self._programs()
+        for group in (behind, [gateway]):
+            for program in group:
+                self.start(program)
+            for program in group:
+                self._wait_for(program.name)
 
     def _programs(self) -> list[Program]:
         programs = []
