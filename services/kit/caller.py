@@ -192,6 +192,4 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
 def load_trusted(path: Path) -> dict[str, dict[str, Any]]:
     """Reads the trusted issuers: a JSON object from issuer to a JSON Web Key Set."""
     content = json.loads(path.read_text())
-    return {
-        issuer: {jwk["kid"]: jwt.PyJWK(jwk).key for jwk in key_set["keys"]} for issuer, key_set in content.items()
-    }
+    return {issuer: {jwk["kid"]: jwt.PyJWK(jwk).key for jwk in key_set["keys"]} for issuer, key_set in content.items()}

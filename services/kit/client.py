@@ -64,19 +64,19 @@ class _CarryCaller:
 # grpc files an interceptor under the first kind of call that it is for, so
 # each kind needs an object of its own.
 class _UnaryUnary(_CarryCaller, grpc.aio.UnaryUnaryClientInterceptor):
-    intercept_unary_unary = _CarryCaller._intercept
+    intercept_unary_unary: Any = _CarryCaller._intercept
 
 
 class _UnaryStream(_CarryCaller, grpc.aio.UnaryStreamClientInterceptor):
-    intercept_unary_stream = _CarryCaller._intercept
+    intercept_unary_stream: Any = _CarryCaller._intercept
 
 
 class _StreamUnary(_CarryCaller, grpc.aio.StreamUnaryClientInterceptor):
-    intercept_stream_unary = _CarryCaller._intercept
+    intercept_stream_unary: Any = _CarryCaller._intercept
 
 
 class _StreamStream(_CarryCaller, grpc.aio.StreamStreamClientInterceptor):
-    intercept_stream_stream = _CarryCaller._intercept
+    intercept_stream_stream: Any = _CarryCaller._intercept
 
 
 def open_channel(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from google.api import field_behavior_pb2
 from google.protobuf import descriptor
@@ -45,12 +46,10 @@ def rpcs_of(service: descriptor.ServiceDescriptor) -> Iterator[Rpc]:
                 reason_of(reason)
             except KeyError:
                 raise ContractError(f"{method.full_name} documents the unknown error {reason}") from None
-        yield Rpc(
-            f"/{service.full_name}/{method.name}", access.audience, access.scope, reasons, method.input_type
-        )
+        yield Rpc(f"/{service.full_name}/{method.name}", access.audience, access.scope, reasons, method.input_type)
 
 
-def fields_with(message: descriptor.Descriptor, behavior: int) -> tuple[str, ...]:
+def fields_with(message: Any, behavior: int) -> tuple[str, ...]:
     """The names of the message's fields that carry a `google.api.field_behavior`."""
     extension = field_behavior_pb2.field_behavior
     return tuple(f.name for f in message.fields if behavior in f.GetOptions().Extensions[extension])
@@ -82,7 +81,7 @@ class RequiredFields:
         return found
 
     def _plan(
-        self, message: descriptor.Descriptor
+        self, message: Any
     ) -> tuple[tuple[descriptor.FieldDescriptor, ...], tuple[descriptor.FieldDescriptor, ...]]:
         if plan := self._plans.get(message.full_name):
             return plan

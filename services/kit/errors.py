@@ -167,9 +167,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
             retry = info_retry.retry_delay.ToMilliseconds() / 1000
     if reason not in _reasons:
         return _from_code(error.code())
-    return ServiceError(
-        reason, status.message, violations=violations, metadata=metadata, retry_after_seconds=retry
-    )
+    return ServiceError(reason, status.message, violations=violations, metadata=metadata, retry_after_seconds=retry)
 
 
 def _from_code(code: grpc.StatusCode) -> ServiceError:

@@ -16,6 +16,7 @@ import grpc
 import structlog
 from google.protobuf import descriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
 from opentelemetry import trace
 from prometheus_client import Counter, Histogram
@@ -67,15 +68,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _compile_rules(self, message: descriptor.Descriptor) -> None:
         """Compiles the validation rules now, so that a wrong one stops the start and not a request."""
         try:
-            self._validator.collect_violations(message._concrete_class())
+            self._validator.collect_violations(GetMessageClass(message)())
         except CompilationError as error:
             raise ContractError(f"{message.full_name}: {error}") from None
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         path: str = handler_call_details.method
         if handler := self._handlers.get(path):
             return handler
@@ -107,7 +108,7 @@ class _Method:
         self._seconds = SECONDS.labels(self._name)
         self._ok = HANDLED.labels(self._name, "OK")
 
-    def wrap(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    def wrap(self, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         """The same handler with `guard` around it, for each of the kinds of RPC."""
         if handler.request_streaming and handler.response_streaming:
             raise ContractError(f"{self._rpc.path}: streaming both ways is not used in this project")
@@ -211,7 +212,9 @@ class _Method:
             raise ServiceError("SUBJECT_MISMATCH", "you have no access to this person's data")
         violations = self._required.missing(request)
         for violation in self._validator.collect_violations(request):
-            violations.append(Violation(field_path(violation.proto), violation.proto.message or violation.proto.rule_id))
+            violations.append(
+                Violation(field_path(violation.proto), violation.proto.message or violation.proto.rule_id)
+            )
         if violations:
             first = violations[0]
             raise ServiceError("INVALID_FIELD", f"{first.field}: {first.description}", violations=violations[:50])

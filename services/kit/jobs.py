@@ -43,7 +43,9 @@ class Jobs:
             async def without_timestamp(timestamp: int) -> None:
                 await function()
 
-            return self.app.periodic(cron=cron)(self._declare(name, queueing_lock=name)(without_timestamp))
+            periodic: Any = self.app.periodic(cron=cron)
+            task: Task = periodic(self._declare(name, queueing_lock=name)(without_timestamp))
+            return task
 
         return declare
 
@@ -57,13 +59,12 @@ class Jobs:
                     await function(**arguments)
                     log.info("job", job=name, state="done", request_id=caller.request_id)
 
-            return self.app.task(name=name, **options)(run)
+            task: Task = self.app.task(name=name, **options)(run)
+            return task
 
         return declare
 
-    async def defer(
-        self, connection: AsyncConnection, job: Task, *, lock: str, **arguments: Any
-    ) -> None:
+    async def defer(self, connection: AsyncConnection, job: Task, *, lock: str, **arguments: Any) -> None:
         """Queues a job on the transaction of `connection`; jobs with one lock run one after the other."""
         await job.configure(connection=await driver_connection(connection), lock=lock).defer_async(**arguments)
 

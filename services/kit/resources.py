@@ -16,8 +16,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
-from google.protobuf.symbol_database import Default
+from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
@@ -126,13 +127,13 @@ class Resource:
         if f"after_{self._order_by[0]}" in parameters:
             after = [bind(f"after_{name}", table.c[name]) for name in self._order_by]
             where.append(sa.tuple_(*(table.c[name] for name in self._order_by)) < sa.tuple_(*after))
-        statement = (
+        select = (
             sa.select(*self.rows.columns(self.rows.light_names))
             .where(*where)
             .order_by(*(table.c[name].desc() for name in self._order_by))
             .limit(sa.bindparam("page_limit", type_=sa.Integer))
         )
-        self._lists[parameters] = Statement(statement)
+        self._lists[parameters] = Statement(select)
         return self._lists[parameters]
 
     async def insert(self, connection: AsyncConnection, values: dict[str, Any]) -> Any:
@@ -190,7 +191,7 @@ class _Method:
     def __set_name__(self, owner: type, name: str) -> None:
         service = next(base for base in owner.__mro__ if base.__name__.endswith("ServiceServicer"))
         package = service.__module__.rpartition(".")[0]
-        self._response: type[Any] = Default().pool.FindMessageTypeByName(f"{package}.{name}Response")._concrete_class
+        self._response: type[Any] = GetMessageClass(Default().FindMessageTypeByName(f"{package}.{name}Response"))
 
     def __get__(self, servicer: Any, owner: type) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: Any) -> Any:
@@ -201,9 +202,8 @@ class _Method:
 
 def _resource_field(message: type[Any]) -> str:
     """The one field of a response, or the one message field of a request, that carries the resource."""
-    return next(
-        f.name for f in message.DESCRIPTOR.fields if f.message_type and f.message_type.file.package != "google.protobuf"
-    )
+    fields = message.DESCRIPTOR.fields
+    return str(next(f.name for f in fields if f.message_type and f.message_type.file.package != "google.protobuf"))
 
 
 def get(resource: Resource) -> Any:
@@ -326,5 +326,3 @@ def batch_upsert(resource: Resource) -> Any:
             return await once(connection, keys, request, response, work)
 
     return _Method(run)
-
-

@@ -3,7 +3,7 @@
 A column and a field belong together by their name. Reading, each column is
 selected in the form that costs least to turn into its field (ids and dates as
 text, instants as microseconds, numerics as doubles), and one generated function
-builds the message. Writing, a message becomes a dict of column values.
+builds the message. Writing, another one makes a dict of column values.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from google.protobuf import descriptor, json_format, struct_pb2, timestamp_pb2
+from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kit.contract import OUTPUT_ONLY, ContractError, fields_with
@@ -51,11 +52,7 @@ class RowMapping:
         self.read = self._reader(self.names)
         self.read_light = self._reader(self.light_names)
         self.output_only = frozenset(fields_with(self._descriptor, OUTPUT_ONLY)) | {ETAG}
-        self._writers: dict[str, Callable[[Any], Any]] = {
-            field.name: writer
-            for field in self._descriptor.fields
-            if field.name != ETAG and (writer := _writer(field)) is not None
-        }
+        self.values = self._writer()
 
     def columns(self, names: tuple[str, ...]) -> list[sa.ColumnElement[Any]]:
         """The select list that `read` (all names) or `read_light` takes rows of."""
@@ -82,15 +79,26 @@ class RowMapping:
         read: Callable[[tuple[Any, ...]], Any] = scope["read"]
         return read
 
-    def values(self, message: Message) -> dict[str, Any]:
-        """The column values of the fields that a message carries; OUTPUT_ONLY ones are ignored (AIP-203)."""
-        writers = self._writers
-        skip = self.output_only
-        return {
-            field.name: writers[field.name](value) if field.name in writers else value
-            for field, value in message.ListFields()
-            if field.name not in skip
-        }
+    def _writer(self) -> Callable[[Message], dict[str, Any]]:
+        """What turns a message into the column values of the fields that it carries.
+
+        OUTPUT_ONLY fields are ignored (AIP-203).
+        """
+        scope: dict[str, Any] = {}
+        lines = ["def values(message):", "    row = {}"]
+        for field in self._descriptor.fields:
+            name = field.name
+            if name in self.output_only:
+                continue
+            value = f"message.{name}"
+            carried = f"message.HasField({name!r})" if field.has_presence else value
+            if convert := _writer(field):
+                scope[f"write_{name}"] = convert
+                value = f"write_{name}({value})"
+            lines.append(f"    if {carried}: row[{name!r}] = {value}")
+        exec("\n".join([*lines, "    return row"]), scope)
+        values: Callable[[Message], dict[str, Any]] = scope["values"]
+        return values
 
     def values_list(self, messages: Iterable[Message]) -> list[dict[str, Any]]:
         """`values` of each message."""
@@ -112,7 +120,7 @@ def _selected(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     return column
 
 
-def _reader(field: descriptor.FieldDescriptor) -> Callable[[Any], Any] | None:
+def _reader(field: Any) -> Callable[[Any], Any] | None:
     """What turns a selected value into the constructor's argument; None if it is one already."""
     if field.message_type is None:
         return None
@@ -123,7 +131,7 @@ def _reader(field: descriptor.FieldDescriptor) -> Callable[[Any], Any] | None:
     if field.is_repeated and not field.message_type.GetOptions().map_entry:
         item = _nested_reader(field.message_type)
         return lambda value: [item(element) for element in value]
-    kind = field.message_type._concrete_class
+    kind = GetMessageClass(field.message_type)
     return lambda value: json_format.ParseDict(value, kind())
 
 
@@ -138,9 +146,9 @@ def _struct(value: dict[str, Any]) -> struct_pb2.Struct:
     return struct
 
 
-def _nested_reader(message: descriptor.Descriptor) -> Callable[[dict[str, Any]], Any]:
+def _nested_reader(message: Any) -> Callable[[dict[str, Any]], Any]:
     """Reads the JSON objects of a JSONB list; instants in them are RFC 3339 text."""
-    kind = message._concrete_class
+    kind = GetMessageClass(message)
     instants = [f.name for f in message.fields if f.message_type and f.message_type.full_name == TIMESTAMP]
 
     def read(value: dict[str, Any]) -> Any:
@@ -154,7 +162,7 @@ def _nested_reader(message: descriptor.Descriptor) -> Callable[[dict[str, Any]],
     return read
 
 
-def _writer(field: descriptor.FieldDescriptor) -> Callable[[Any], Any] | None:
+def _writer(field: Any) -> Callable[[Any], Any] | None:
     if field.message_type is None:
         return None
     if field.message_type.full_name == TIMESTAMP:

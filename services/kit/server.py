@@ -32,9 +32,7 @@ class Servicer(NamedTuple):
 class Server:
     """A gRPC server that has a database; true to its health."""
 
-    def __init__(
-        self, name: str, settings: ServiceSettings, database: Database, servicers: Sequence[Servicer]
-    ) -> None:
+    def __init__(self, name: str, settings: ServiceSettings, database: Database, servicers: Sequence[Servicer]) -> None:
         services = [servicer.service for servicer in servicers]
         verifier = CallerVerifier(name, load_trusted(settings.trusted_callers_file))
         self._settings = settings
@@ -85,7 +83,7 @@ class Server:
     async def _check(self) -> None:
         try:
             await self._database.ping()
-            status = health_pb2.HealthCheckResponse.SERVING
+            status: int = health_pb2.HealthCheckResponse.SERVING
         except Exception as error:
             log.warning("database unreachable", kind=type(error).__name__)
             status = health_pb2.HealthCheckResponse.NOT_SERVING

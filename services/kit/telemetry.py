@@ -30,7 +30,7 @@ def start(settings: ProcessSettings, process: str) -> None:
 def configure_logging(log_format: str, level: str, process: str) -> None:
     """One line an event on stderr: JSON, or coloured text for a person."""
     number = logging.getLevelNamesMapping()[level]
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -38,7 +38,14 @@ def configure_logging(log_format: str, level: str, process: str) -> None:
     renderer: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                pad_event_to=0,
+                # A traceback with local variables would show passwords and people's data.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     )
     structlog.configure(
         processors=[*shared, *renderer],

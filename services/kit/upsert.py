@@ -1,14 +1,14 @@
 """Batch upserts by natural key: one statement for up to a thousand rows."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.kit.database import uuid7
+from services.kit.database import uuid7_texts
 from services.kit.errors import invalid
 
 IDENTITY = frozenset({"id", "user_id", "created_at", "updated_at", "deleted_at"})
@@ -43,14 +43,14 @@ class Upsert:
     def _incoming(self) -> sa.TableValuedAlias:
         columns = [sa.column(name, self.table.c[name].type) for name in ["id", *self._names]]
         payload: Any = sa.cast(self._payload, sa.JSON)
-        return sa.func.json_to_recordset(payload).table_valued(*columns, name="incoming").render_derived(with_types=True)
+        return (
+            sa.func.json_to_recordset(payload).table_valued(*columns, name="incoming").render_derived(with_types=True)
+        )
 
     def changed(self, stored: Any, incoming: Any) -> sa.ColumnElement[bool]:
         """Whether a stored row would change: it is no newer, and some value sent differs."""
         values = [n for n in self._names if n not in self.natural_key and n not in PROVENANCE]
-        differs = sa.or_(
-            *(sa.func.coalesce(incoming[n], stored[n]).is_distinct_from(stored[n]) for n in values)
-        )
+        differs = sa.or_(*(sa.func.coalesce(incoming[n], stored[n]).is_distinct_from(stored[n]) for n in values))
         if "source_as_of" not in self._names:
             return differs
         newer = sa.or_(
@@ -60,7 +60,7 @@ class Upsert:
         )
         return newer & differs
 
-    def _build(self) -> sa.Select[Any]:
+    def _build(self) -> sa.Select[int, int]:
         select = sa.select(
             self.incoming.c.id, self._user.label("user_id"), *(self.incoming.c[name] for name in self._names)
         )
@@ -89,7 +89,9 @@ class Upsert:
         keys = {tuple(row.get(name) for name in self.natural_key) for row in rows}
         if len(keys) != len(rows):
             raise invalid(" + ".join(self.natural_key), "two rows of a batch have the same key")
-        return {"user_id": user_id, "rows": json.dumps([{"id": uuid7(), **row} for row in rows], default=str)}
+        ids = uuid7_texts(len(rows))
+        content = orjson.dumps([{"id": new_id, **row} for new_id, row in zip(ids, rows, strict=True)])
+        return {"user_id": user_id, "rows": content.decode()}
 
     async def write(self, connection: AsyncConnection, payload: dict[str, Any], count: int) -> Counts:
         """Writes a payload of `count` rows in the caller's transaction."""

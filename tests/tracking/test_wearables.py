@@ -39,13 +39,30 @@ async def listed(who: As, **query: Any) -> pb.ListWearableDailyResponse:
     return await who.wearables("ListWearableDaily", pb.ListWearableDailyRequest(user_id=who.id, **query))
 
 
-FULL = dict(
-    resting_hr_bpm=52, max_hr_bpm=181, hrv_rmssd_ms=45.5, hrv_sdnn_ms=61.25, steps=10432, active_calories_kcal=640,
-    total_calories_kcal=2410, active_minutes=61, moderate_intensity_minutes=40, vigorous_intensity_minutes=21,
-    distance_m=8421, floors_climbed=12, spo2_avg_pct=96.5, spo2_min_pct=91.0, respiratory_rate_avg=14.5, stress_avg=31,
-    body_battery_start=88, body_battery_end=23, readiness_score=77, recovery_score=66, skin_temp_deviation_c=-0.25,
-    vo2_max_ml_kg_min=47.5,
-)  # fmt: skip
+FULL = {
+    "resting_hr_bpm": 52,
+    "max_hr_bpm": 181,
+    "hrv_rmssd_ms": 45.5,
+    "hrv_sdnn_ms": 61.25,
+    "steps": 10432,
+    "active_calories_kcal": 640,
+    "total_calories_kcal": 2410,
+    "active_minutes": 61,
+    "moderate_intensity_minutes": 40,
+    "vigorous_intensity_minutes": 21,
+    "distance_m": 8421,
+    "floors_climbed": 12,
+    "spo2_avg_pct": 96.5,
+    "spo2_min_pct": 91.0,
+    "respiratory_rate_avg": 14.5,
+    "stress_avg": 31,
+    "body_battery_start": 88,
+    "body_battery_end": 23,
+    "readiness_score": 77,
+    "recovery_score": 66,
+    "skin_temp_deviation_c": -0.25,
+    "vo2_max_ml_kg_min": 47.5,
+}
 
 
 async def test_a_full_day_comes_back_as_it_was_sent(ada: As) -> None:
@@ -165,7 +182,9 @@ async def test_a_page_token_is_bound_to_its_list(ada: As) -> None:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(st.tuples(st.integers(0, 900), st.sampled_from(["garmin", "oura", "whoop"])), unique=True, max_size=40),
+    rows=st.lists(
+        st.tuples(st.integers(0, 900), st.sampled_from(["garmin", "oura", "whoop"])), unique=True, max_size=40
+    ),
     size=st.integers(1, 12),
 )
 async def test_paging_yields_every_row_once_in_order(tracking: Running, rows: list[tuple[int, str]], size: int) -> None:
@@ -190,7 +209,9 @@ async def test_paging_yields_every_row_once_in_order(tracking: Running, rows: li
 
 
 async def test_days_prefer_sources_value_by_value(ada: As) -> None:
-    await put(ada, day(0, "manual", steps=1, resting_hr_bpm=60), day(0, "oura", steps=2), day(1, "apple_health", steps=3))
+    await put(
+        ada, day(0, "manual", steps=1, resting_hr_bpm=60), day(0, "oura", steps=2), day(1, "apple_health", steps=3)
+    )
     days = (await ada.wearables("ListDays", pb.ListDaysRequest(user_id=ada.id))).days
     assert [(d.date, d.steps, dict(d.sources)) for d in days] == [
         ("2026-03-02", 3, {"steps": "apple_health"}),
@@ -310,7 +331,10 @@ async def test_a_redated_activity_is_moved_not_doubled(ada: As) -> None:
         ("g2", "2026-03-01"),
         ("g1", "2026-01-02"),
     ]
-    assert [a.source_activity_id for a in await activities(ada, activity_type="running", source="garmin")] == ["g2", "g1"]
+    assert [a.source_activity_id for a in await activities(ada, activity_type="running", source="garmin")] == [
+        "g2",
+        "g1",
+    ]
     assert await reason(upsert(run(source_activity_id="x"), run(source_activity_id="x"))) == "INVALID_FIELD"
 
 
@@ -338,7 +362,13 @@ async def test_services_stream_rows_and_people_may_not(tracking: Running) -> Non
     assert await reason(insights.wearables("WriteWearables", bad)) == "INVALID_FIELD"
     other = iter([pb.WriteWearablesRequest(user_id=person().subject, wearable_daily=[day(steps=1)])])
     assert await reason(insights.wearables("WriteWearables", other)) == "SUBJECT_MISMATCH"
-    out = iter([pb.WriteWearablesRequest(user_id=ada.subject, wearable_daily=[pb.WearableDaily(date="1500-01-01", source="garmin")])])
+    out = iter(
+        [
+            pb.WriteWearablesRequest(
+                user_id=ada.subject, wearable_daily=[pb.WearableDaily(date="1500-01-01", source="garmin")]
+            )
+        ]
+    )
     assert await reason(insights.wearables("WriteWearables", out)) == "DATE_OUT_OF_RANGE"
 
 
@@ -347,6 +377,9 @@ async def test_scopes_and_callers_are_enforced(tracking: Running) -> None:
     reader = As(tracking, person(ada.subject, "user", "wearables.read"))
     assert not (await listed(reader)).wearable_daily
     assert await reason(put(reader, day())) == "SCOPE_MISSING"
-    assert await reason(As(tracking, person()).wearables("ListDays", pb.ListDaysRequest(user_id=ada.subject))) == "SUBJECT_MISMATCH"
+    assert (
+        await reason(As(tracking, person()).wearables("ListDays", pb.ListDaysRequest(user_id=ada.subject)))
+        == "SUBJECT_MISMATCH"
+    )
     empty = pb.ListDaysRequest()
     assert (await failure(As(tracking, ada).wearables("ListDays", empty))).violations[0].field == "user_id"

@@ -159,7 +159,9 @@ class UploadSweeper:
         self._retention = timedelta(hours=retention_hours)
 
     async def sweep(self) -> None:
-        due = sa.func.uploads_to_remove(now() - self._retention, SWEEP_BATCH).table_valued("user_id", "id", "object_key")
+        due = sa.func.uploads_to_remove(now() - self._retention, SWEEP_BATCH).table_valued(
+            "user_id", "id", "object_key"
+        )
         async with self._database.transaction() as connection:
             rows = (await connection.execute(sa.select(due))).all()
         for user_id, import_id, key in rows:

@@ -88,7 +88,7 @@ TARGETS = {
 def _roll_back_statements(table: sa.Table) -> tuple[sa.TextClause, ...]:
     name = table.name
     names = ", ".join(c.name for c in table.c if c.name not in ("id", "user_id", "updated_at"))
-    last_written = f"stored.user_id = CAST(:user_id AS uuid) AND stored.import_id = CAST(:import_id AS uuid)"
+    last_written = "stored.user_id = CAST(:user_id AS uuid) AND stored.import_id = CAST(:import_id AS uuid)"
     copy = f"""c.user_id = CAST(:user_id AS uuid) AND c.import_id = CAST(:import_id AS uuid)
         AND c.table_name = '{name}'"""
     return (

@@ -5,10 +5,10 @@ database alone would take a re-dated activity for a new one. Hence the lock: one
 writer of activities at a time for each person.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -52,7 +52,7 @@ async def write(connection: AsyncConnection, user_id: str, rows: Sequence[dict[s
         raise invalid(" + ".join(SOURCE_KEY), "two rows of a batch have the same key")
     await connection.execute(LOCK, {"user_id": user_id})
     keys = [{name: row.get(name) for name in (*NATURAL_KEY, "source_as_of")} for row in rows]
-    parameters = {"user_id": user_id, "rows": json.dumps(keys, default=str)}
+    parameters = {"user_id": user_id, "rows": orjson.dumps(keys).decode()}
     moved = list((await connection.execute(MOVE, parameters)).scalars())
     counts = await UPSERT.write(connection, UPSERT.payload(user_id, rows), len(rows))
     if not moved:

@@ -30,7 +30,6 @@ def checks(message: descriptor.Descriptor) -> list[sa.CheckConstraint]:
     return found
 
 
-
 def columns(kind: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]], *names: str) -> Sequence[sa.Column[Any]]:
     return [sa.Column(name, kind) for name in names]
 
