@@ -16,6 +16,7 @@ from protobuf import (
 )
 
 from gateway.contract import HTTP_BODY, ContractError, Rule
+from gateway.depth import is_too_deep
 from gateway.explain import explain
 from gateway.query import QueryFields, as_json, leaf_kind
 from gateway.routing import Match
@@ -48,6 +49,8 @@ class RequestDecoder:
 
         `caller_id` stands in for `me`; "" for nobody.
         """
+        if is_too_deep(body):
+            raise invalid("body", "is nested too deeply")
         if not self.takes_body:
             if body:
                 raise invalid("body", "must be empty")

@@ -86,10 +86,9 @@ class Router(Generic[Target]):
 
         Raises UnicodeDecodeError for a path that is not UTF-8 once decoded.
         """
-        raw = path.split("/")
-        if raw[0]:
+        if not path.startswith("/"):
             return None
-        del raw[0]
+        raw = path.split("/")[1:]
         encoded = "%" in path
         stem, colon, verb = raw[-1].rpartition(":")
         if colon and verb in self._verbs:
