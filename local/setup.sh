@@ -52,7 +52,7 @@ install() {
 if ! [ -x $venv/bin/python ] || ! recent $venv/bin/python; then
     python=$(find_python)
     say "making $venv with $("$python" --version)"
-    if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    if "$python" -c 'import ensurepip, venv; ensurepip.version()' 2>/dev/null; then
         "$python" -m venv --clear $venv
     else
         without_pip "$python"
