@@ -53,7 +53,7 @@ if ! [ -x $venv/bin/python ] || ! recent $venv/bin/python; then
     python=$(find_python)
     say "making $venv with $("$python" --version)"
     if "$python" -c 'import ensurepip, venv; ensurepip.version()' 2>/dev/null; then
-        "$python" -m venv --clear $venv
+        "$python" -m venv --clear $venv || { rm -rf $venv; exit 1; }
     else
         without_pip "$python"
     fi
