@@ -156,7 +156,7 @@ class Vitalis:
                 last = now
                 yield now
             if now.status not in ENDED:
-                self._http.sleep(POLL_SECONDS)
+                self._http.pause(POLL_SECONDS)
 
     def cancel_import(self, import_id: str) -> Import:
         """Stops an import; nothing of it is stored. IMPORT_ENDED if it has ended already."""

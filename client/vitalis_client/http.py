@@ -2,7 +2,7 @@
 
 import email.utils
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from threading import RLock
@@ -47,10 +47,14 @@ class Http:
             base_url=self.base_url, timeout=timeout, trust_env=trust_env, headers={"user-agent": user_agent}
         )
         self._refreshing = RLock()
-        self.sleep: Callable[[float], None] = time.sleep
 
     def close(self) -> None:
         self._client.close()
+
+    @staticmethod
+    def pause(seconds: float) -> None:
+        """Waits before the next attempt."""
+        time.sleep(seconds)
 
     def get(self, route: Route[Answer], params: Params | None = None, **fields: str) -> Answer:
         """Reads something of the logged-in person's."""
@@ -124,7 +128,7 @@ class Http:
                 else:
                     return response
             if wait:
-                self.sleep(wait)
+                self.pause(wait)
 
     def _once(
         self,

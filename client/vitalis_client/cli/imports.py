@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vitalis_client.api import DEFAULT_URL, Vitalis
 from vitalis_client.cli.array import print_array
@@ -89,7 +90,7 @@ def list_imports(
             table.add_column(name, justify="right" if name in ("Size", "Records") else "left", no_wrap=name == "Id")
         for row in found:
             cells = (row.id, moment(row.queued_at), row.status, clean(row.file_name), size(row.file_size_bytes))
-            table.add_row(*cells, f"{row.records_read:,}")
+            table.add_row(*(Text(cell) for cell in cells), f"{row.records_read:,}")
         if table.row_count:
             stdout().print(table)
         else:
@@ -152,7 +153,7 @@ def print_account(console: Console, result: ImportResult) -> None:
             table.add_column(name, justify="right")
         for name, rows in sorted(result.rows.items()):
             counts = (rows.stored, rows.updated, rows.unchanged, rows.kept)
-            table.add_row(clean(name), *(f"{count:,}" for count in counts))
+            table.add_row(Text(clean(name)), *(f"{count:,}" for count in counts))
         console.print(table)
     _print_counts(console, "ignored, of types that Vitalis has no place for", result.ignored_by_type)
     _print_counts(console, "rejected", result.rejected_by_reason)

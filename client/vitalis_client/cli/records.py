@@ -7,7 +7,6 @@ from typing import Annotated, TypeVar
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
 
 from vitalis_client.api import DEFAULT_URL, MAX_PAGE
 from vitalis_client.cli.array import print_array
@@ -20,12 +19,18 @@ LAST = 30
 Row = TypeVar("Row", bound=BaseModel)
 
 From = Annotated[
-    datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first date.", show_default=False)
+    datetime | None,
+    typer.Option(
+        "--from", formats=["%Y-%m-%d"], metavar="DATE", help="The first date, as 2026-11-01.", show_default=False
+    ),
 ]
-To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="The last date.", show_default=False)]
+To = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=["%Y-%m-%d"], metavar="DATE", help="The last date.", show_default=False),
+]
 Last = Annotated[
     int | None,
-    typer.Option(min=1, help="How many, the newest first; 30 if no dates are given.", show_default=False),
+    typer.Option(min=1, metavar="N", help="How many, the newest first; 30 if no dates are given.", show_default=False),
 ]
 Source = Annotated[str, typer.Option(help="Only from this source, such as apple_health.", show_default=False)]
 
@@ -82,8 +87,11 @@ def output(rows: Iterator[Row], columns: Sequence[Column[Row]], what: str, url: 
         return
     found = list(rows)
     if found:
-        console: Console = stdout()
-        console.print(table(columns, found, console.width))
+        console = stdout()
+        shown, left_out = table(columns, found, console.width)
+        console.print(shown)
+        if left_out:
+            say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
     else:
         say(f"there is no {what} to show; bring some in with: {hint('import FILE', url)}")
 

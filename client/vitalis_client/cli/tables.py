@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from rich.cells import cell_len
 from rich.table import Table
+from rich.text import Text
 
 from vitalis_client.cli.terminal import clean, duration
 from vitalis_client.contract.models import Day, WearableActivity, WearableSleep
@@ -137,8 +138,8 @@ def pace(seconds: float | None) -> str:
     return "" if seconds is None else f"{round(seconds) // 60}:{round(seconds) % 60:02d}"
 
 
-def table(columns: Sequence[Column[Row]], rows: Iterable[Row], width: int) -> Table:
-    """A table of the columns that hold something and fit `width`; the caption names those that do not fit."""
+def table(columns: Sequence[Column[Row]], rows: Iterable[Row], width: int) -> tuple[Table, list[str]]:
+    """A table of the columns that hold something and fit `width`, and the labels of those that do not fit."""
     cells = [[column.text(row) for column in columns] for row in rows]
     held = [index for index in range(len(columns)) if any(line[index] for line in cells)]
     shown: list[int] = []
@@ -149,11 +150,9 @@ def table(columns: Sequence[Column[Row]], rows: Iterable[Row], width: int) -> Ta
             break
         shown.append(index)
         used += wide
-    result = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold", caption_justify="left")
+    result = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
     for index in shown:
         result.add_column(columns[index].label, justify="left" if columns[index].left else "right", no_wrap=True)
     for line in cells:
-        result.add_row(*(line[index] for index in shown))
-    if left_out := [columns[index].label for index in held[len(shown) :]]:
-        result.caption = f"A wider terminal or --json also shows: {', '.join(left_out)}"
-    return result
+        result.add_row(*(Text(line[index]) for index in shown))
+    return result, [columns[index].label for index in held[len(shown) :]]

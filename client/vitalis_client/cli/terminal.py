@@ -1,5 +1,6 @@
 """What every command shares: the consoles, the server's URL, errors on one line."""
 
+import errno
 import os
 import sys
 from datetime import datetime, tzinfo
@@ -95,8 +96,11 @@ class Commands(TyperGroup):
         except VitalisError as error:
             say(f"vitalis: {explain(error)}")
             raise typer.Exit(2 if error.reason in MISUSE else 1) from None
-        except PermissionError as error:
-            say(f"vitalis: {error.filename}: {error.strerror}")
+        except OSError as error:
+            # A reader of our output that went away, such as `head`, is no failure; typer deals with it.
+            if error.errno == errno.EPIPE:
+                raise
+            say(f"vitalis: {error.filename}: {error.strerror}" if error.filename else f"vitalis: {error.strerror}")
             raise typer.Exit(1) from None
 
 

@@ -1,0 +1,325 @@
+"""A server that speaks the contract over real HTTP, and that can be told to fail.
+
+What it answers is printed from the contract's own messages, and query
+parameters that a request's message has no field for are refused, so the client
+cannot drift from the protos here.
+"""
+
+import asyncio
+import hashlib
+import json
+import socket
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any, Self
+
+import uvicorn
+from google.protobuf import json_format, message
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from vitalis.identity.v1 import sessions_pb2, users_pb2
+from vitalis.tracking.v1 import imports_pb2, wearables_pb2
+
+PASSWORD = "correct horse battery staple"
+USER_ID = "01990000-0000-7000-8000-000000000001"
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+RULE = "must be at least 12 characters"
+
+
+@dataclass
+class Fault:
+    """What happens instead of an answer: an HTTP status, a lost answer, or a page that is no JSON."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    lose: bool = False
+    body: bytes = b""
+
+
+class LostAnswer(Response):
+    """Says that a hundred bytes follow, and closes the connection."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def to_json(answer: message.Message) -> str:
+    return json_format.MessageToJson(
+        answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=None
+    )
+
+
+def reply(answer: message.Message) -> Response:
+    return Response(to_json(answer), media_type="application/json", headers={"x-request-id": "request-0001"})
+
+
+def error(code: int, status: str, reason: str, text: str, fields: dict[str, str] | None = None) -> dict[str, Any]:
+    details: list[dict[str, Any]] = [
+        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "test", "metadata": {}}
+    ]
+    if fields:
+        broken = [{"field": name, "description": rule} for name, rule in fields.items()]
+        details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "field_violations": broken})
+    return {"error": {"code": code, "status": status, "message": text, "details": details}}
+
+
+def refuse(code: int, *words: Any, headers: dict[str, str] | None = None) -> Response:
+    extra = {"x-request-id": "request-0002", **(headers or {})}
+    return Response(json.dumps(error(code, *words)), code, extra, "application/json")
+
+
+class Server:
+    """One person's server. Attributes say what it does next; `requests` counts what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.faults: list[tuple[str, Fault]] = []
+        self.token_seconds = 900.0
+        self.clock_offset = timedelta(0)
+        self.refresh_tokens: list[str] = []
+        self.good_access_token = ""
+        self.reused = 0
+        self.days = [wearables_pb2.Day(date=f"2026-10-{day:02d}", steps=day) for day in range(31, 0, -1)]
+        self.nights: list[wearables_pb2.WearableSleep] = []
+        self.workouts: list[wearables_pb2.WearableActivity] = []
+        self.imports: dict[str, imports_pb2.Import] = {}
+        self.keys: dict[str, str] = {}
+        self.uploaded: list[tuple[int, int, str]] = []
+        self.steps: list[imports_pb2.Import] = []
+        # After how many lines a watch breaks off; with the error if there is one.
+        self.watch_breaks_after: int | None = None
+        self.watch_error: dict[str, Any] | None = None
+        self.watch_holds = threading.Event()
+        self.watch_holds.set()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(self._app(), log_level="critical", lifespan="off", ws="none", date_header=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.watch_holds.set()
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def fail(self, operation: str, *faults: Fault) -> None:
+        """The next requests of an operation such as `list_days` fail so, in that order."""
+        self.faults += [(operation, fault) for fault in faults]
+
+    def tokens(self) -> sessions_pb2.Tokens:
+        """New tokens; only the newest access token and refresh token work."""
+        number = len(self.refresh_tokens) + 1
+        self.good_access_token = f"access-{number}"
+        self.refresh_tokens.append(f"refresh-{number}")
+        tokens = sessions_pb2.Tokens(access_token=self.good_access_token, refresh_token=self.refresh_tokens[-1])
+        now = datetime.now(UTC) + self.clock_offset
+        tokens.access_token_expires_at.FromDatetime(now + timedelta(seconds=self.token_seconds))
+        tokens.refresh_token_expires_at.FromDatetime(now + timedelta(days=30))
+        return tokens
+
+    def add_import(self, status: str, **values: Any) -> imports_pb2.Import:
+        number = len(self.imports) + 1
+        id = f"01990000-0000-7000-8000-1{number:011d}"
+        row = imports_pb2.Import(id=id, user_id=USER_ID, source="apple_health", status=status, **values)
+        row.queued_at.FromDatetime(NOW)
+        self.imports[id] = row
+        return row
+
+    def _app(self) -> Starlette:
+        user, imports = "/api/v1/users/{user_id}", "/api/v1/users/{user_id}/imports"
+        open_routes = [
+            ("POST", "/api/v1/users", self.register),
+            ("POST", "/api/v1/sessions", self.log_in),
+            ("POST", "/api/v1/sessions:refresh", self.refresh),
+            ("POST", "/api/v1/sessions:logOut", self.log_out),
+        ]
+        own_routes = [
+            ("GET", user, self.get_user),
+            ("POST", imports, self.create_import),
+            ("GET", imports, self.list_imports),
+            ("GET", imports + "/{id}:watch", self.watch_import),
+            ("POST", imports + "/{id}:cancel", self.cancel_import),
+            ("POST", imports + "/{id}:rollBack", self.roll_back_import),
+            ("GET", imports + "/{id}", self.get_import),
+            ("GET", user + "/days", self.list_days),
+            ("GET", user + "/wearable-sleep", self.list_nights),
+            ("GET", user + "/wearable-activities", self.list_workouts),
+        ]
+        routes = [self._route(*route, needs_token=False) for route in open_routes]
+        return Starlette(routes=routes + [self._route(*route, needs_token=True) for route in own_routes])
+
+    def _route(self, method: str, path: str, answer: Any, *, needs_token: bool) -> Route:
+        operation = answer.__name__
+
+        async def endpoint(request: Request) -> Response:
+            self.requests[operation] += 1
+            fault = next((fault for name, fault in self.faults if name == operation), None)
+            if fault:
+                self.faults.remove((operation, fault))
+            if fault and not fault.lose:
+                return Response(fault.body, fault.status, fault.headers)
+            if needs_token and request.headers.get("authorization") != f"Bearer {self.good_access_token}":
+                return refuse(401, "UNAUTHENTICATED", "UNAUTHENTICATED", "sign in first")
+            response: Response = await answer(request)
+            response.headers["date"] = format_datetime(datetime.now(UTC) + self.clock_offset, usegmt=True)
+            return LostAnswer() if fault else response
+
+        return Route(path, endpoint, methods=[method])
+
+    async def register(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), sessions_pb2.RegisterRequest())
+        if len(body.password) < 12:
+            fields = {"password": RULE}
+            return refuse(400, "INVALID_ARGUMENT", "INVALID_FIELD", f"password: {RULE}", fields)
+        if body.email == "taken@example.com":
+            return refuse(409, "ALREADY_EXISTS", "EMAIL_TAKEN", "email: is already registered; log in instead")
+        return reply(sessions_pb2.RegisterResponse(user=person(body.email), tokens=self.tokens()))
+
+    async def log_in(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), sessions_pb2.LogInRequest())
+        if body.password != PASSWORD:
+            return refuse(401, "UNAUTHENTICATED", "WRONG_CREDENTIALS", "email or password is wrong")
+        return reply(sessions_pb2.LogInResponse(user=person(body.email), tokens=self.tokens()))
+
+    async def refresh(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), sessions_pb2.RefreshSessionRequest())
+        # Long enough for another process to come along with the same token.
+        await asyncio.sleep(0.05)
+        if body.refresh_token != self.refresh_tokens[-1]:
+            self.reused += body.refresh_token in self.refresh_tokens
+            return refuse(401, "UNAUTHENTICATED", "REFRESH_TOKEN_REUSED", "log in again")
+        return reply(sessions_pb2.RefreshSessionResponse(tokens=self.tokens()))
+
+    async def log_out(self, request: Request) -> Response:
+        json_format.Parse(await request.body(), sessions_pb2.LogOutRequest())
+        return reply(sessions_pb2.LogOutResponse())
+
+    async def get_user(self, request: Request) -> Response:
+        return reply(person("ada@example.com"))
+
+    async def create_import(self, request: Request) -> Response:
+        if problem := bad_query(request, imports_pb2.CreateImportRequest):
+            return problem
+        if request.query_params["source"] != "apple_health":
+            fields = {"source": "must be in list [apple_health]"}
+            return refuse(400, "INVALID_ARGUMENT", "INVALID_FIELD", "source: must be in list [apple_health]", fields)
+        digest, count, largest = hashlib.sha256(), 0, 0
+        async for chunk in request.stream():
+            digest.update(chunk)
+            count += len(chunk)
+            largest = max(largest, len(chunk))
+        key = request.headers["idempotency-key"]
+        self.uploaded.append((count, largest, key))
+        if key not in self.keys:
+            name = request.query_params["file_name"]
+            row = self.add_import("queued", file_name=name, file_size_bytes=count, file_sha256=digest.hexdigest())
+            self.keys[key] = row.id
+        return reply(self.imports[self.keys[key]])
+
+    async def list_imports(self, request: Request) -> Response:
+        if problem := bad_query(request, imports_pb2.ListImportsRequest):
+            return problem
+        rows, token = cut(request, list(reversed(self.imports.values())))
+        return reply(imports_pb2.ListImportsResponse(imports=rows, next_page_token=token))
+
+    async def get_import(self, request: Request) -> Response:
+        row = self.imports.get(request.path_params["id"])
+        if row is None:
+            return refuse(404, "NOT_FOUND", "NOT_FOUND", "there is no such import")
+        if self.steps:
+            row.MergeFrom(self.steps.pop(0))
+        return reply(row)
+
+    async def watch_import(self, request: Request) -> Response:
+        row = self.imports.get(request.path_params["id"])
+        if row is None:
+            return refuse(404, "NOT_FOUND", "NOT_FOUND", "there is no such import")
+
+        async def lines() -> AsyncIterator[str]:
+            sent = 0
+            while self.steps:
+                if sent == self.watch_breaks_after:
+                    break
+                row.MergeFrom(self.steps.pop(0))
+                yield to_json(row) + "\n"
+                sent += 1
+            await asyncio.to_thread(self.watch_holds.wait)
+            if self.watch_error:
+                yield json.dumps(self.watch_error) + "\n"
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    async def cancel_import(self, request: Request) -> Response:
+        row = self.imports[request.path_params["id"]]
+        if row.status not in ("queued", "running"):
+            return refuse(400, "FAILED_PRECONDITION", "IMPORT_ENDED", "the import has ended")
+        row.status = "cancelled"
+        return reply(row)
+
+    async def roll_back_import(self, request: Request) -> Response:
+        row = self.imports[request.path_params["id"]]
+        row.status = "rolled_back"
+        return reply(row)
+
+    async def list_days(self, request: Request) -> Response:
+        if problem := bad_query(request, wearables_pb2.ListDaysRequest):
+            return problem
+        rows, token = cut(request, between(request, self.days, "date"))
+        return reply(wearables_pb2.ListDaysResponse(days=rows, next_page_token=token))
+
+    async def list_nights(self, request: Request) -> Response:
+        if problem := bad_query(request, wearables_pb2.ListWearableSleepRequest):
+            return problem
+        rows, token = cut(request, between(request, self.nights, "sleep_date"))
+        return reply(wearables_pb2.ListWearableSleepResponse(wearable_sleep=rows, next_page_token=token))
+
+    async def list_workouts(self, request: Request) -> Response:
+        if problem := bad_query(request, wearables_pb2.ListWearableActivityRequest):
+            return problem
+        rows, token = cut(request, between(request, self.workouts, "activity_date"))
+        return reply(wearables_pb2.ListWearableActivityResponse(wearable_activities=rows, next_page_token=token))
+
+
+def person(email: str) -> users_pb2.User:
+    user = users_pb2.User(id=USER_ID, email=email, display_name="Ada", role="user")
+    user.created_at.FromDatetime(NOW)
+    user.updated_at.FromDatetime(NOW)
+    return user
+
+
+def bad_query(request: Request, kind: type[message.Message]) -> Response | None:
+    for name in request.query_params:
+        if name not in kind.DESCRIPTOR.fields_by_name:
+            return refuse(400, "INVALID_ARGUMENT", "INVALID_FIELD", f"{name}: is unknown", {name: "is unknown"})
+    return None
+
+
+def between(request: Request, rows: list[Any], field: str) -> list[Any]:
+    start, end = request.query_params.get("start_date") or "0", request.query_params.get("end_date") or "9"
+    return [row for row in rows if start <= getattr(row, field) <= end]
+
+
+def cut(request: Request, rows: list[Any]) -> tuple[list[Any], str]:
+    """A page and the token of the next, which holds only for the same other parameters."""
+    bound = {k: v for k, v in request.query_params.multi_items() if k not in ("page_token", "page_size")}
+    size = min(int(request.query_params.get("page_size", 0)) or 50, 1000)
+    token = request.query_params.get("page_token")
+    start = 0
+    if token:
+        before, start = json.loads(token)
+        assert before == bound
+    more = start + size < len(rows)
+    return rows[start : start + size], json.dumps([bound, start + size]) if more else ""

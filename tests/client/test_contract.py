@@ -1,0 +1,89 @@
+"""The generated types and routes say what the protos say."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from google.api import annotations_pb2
+
+from tests.client.server import to_json
+from vitalis.identity.v1 import sessions_pb2, users_pb2
+from vitalis.tracking.v1 import imports_pb2, wearables_pb2
+from vitalis_client.cli.tables import DAYS
+from vitalis_client.contract import models, routes
+from vitalis_client.route import Route
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = (sessions_pb2, users_pb2, imports_pb2, wearables_pb2)
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("client_generate", ROOT / "client" / "generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_generated_is_what_the_protos_say_now(generate: ModuleType, tmp_path: Path) -> None:
+    generate.main(ROOT / "gen" / "vitalis.binpb", tmp_path)
+    for name in ("models.py", "routes.py"):
+        assert (tmp_path / name).read_text() == (generate.TARGET / name).read_text(), "run `make protos`"
+
+
+def test_every_rpc_with_a_url_has_a_route() -> None:
+    wanted = set()
+    for file in FILES:
+        for service in file.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                rule = method.GetOptions().Extensions[annotations_pb2.http]
+                if verb := rule.WhichOneof("pattern"):
+                    wanted.add((verb.upper(), getattr(rule, verb)))
+    found = {(route.method, route.path) for route in vars(routes).values() if isinstance(route, Route)}
+    assert found == wanted
+
+
+def test_a_value_that_nobody_measured_is_none_and_never_zero() -> None:
+    day = models.Day.model_validate_json(to_json(wearables_pb2.Day(date="2026-11-19", steps=0)))
+    assert day.steps == 0
+    assert day.resting_hr_bpm is None
+    assert day.hrv_sdnn_ms is None
+    assert day.sources == {}
+
+
+def test_instants_are_aware_and_nested_messages_are_models() -> None:
+    night = wearables_pb2.WearableSleep(sleep_date="2026-11-19", total_sleep_minutes=440)
+    for name in ("created_at", "updated_at", "sleep_start"):
+        getattr(night, name).FromJsonString("2026-11-18T22:30:00.123456789Z")
+    night.hypnogram.add(stage="rem").t.FromJsonString("2026-11-19T01:00:00Z")
+    night.raw_data["device"] = "watch"
+    read = models.WearableSleep.model_validate_json(to_json(night))
+    assert read.sleep_start
+    assert read.sleep_start.isoformat() == "2026-11-18T22:30:00.123456+00:00"
+    assert read.sleep_end is None
+    assert [(part.stage, part.t.hour) for part in read.hypnogram] == [("rem", 1)]
+    assert read.raw_data == {"device": "watch"}
+
+
+def test_fields_of_a_newer_server_are_ignored() -> None:
+    assert models.Day.model_validate_json('{"date": "2026-11-19", "brand_new": 1}').date == "2026-11-19"
+
+
+def test_comments_come_along() -> None:
+    assert models.Day.model_fields["distance_m"].description == "Distance on foot, metres."
+    assert models.Import.__doc__ == "One import."
+
+
+def test_a_table_of_days_has_a_place_for_every_value() -> None:
+    values = {name: 50 for name in models.Day.model_fields if name not in ("date", "sources")}
+    for name in values:
+        day = models.Day.model_validate({"date": "2026-11-19", name: 50})
+        shown = [column.label for column in DAYS if column.text(day)]
+        assert len(shown) == 2, f"{name} has no column in {shown}"
+
+
+def test_ids_are_escaped_in_urls() -> None:
+    assert routes.GET_IMPORT.url(user_id="me", id="a/b?c") == "/api/v1/users/me/imports/a%2Fb%3Fc"
