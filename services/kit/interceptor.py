@@ -33,6 +33,7 @@ from services.kit.caller import (
 )
 from services.kit.contract import ContractError, RequiredFields, Rpc, rpcs_of
 from services.kit.errors import ServiceError, Violation, to_status
+from services.kit.telemetry import where
 from vitalis.options.v1 import options_pb2
 
 log = structlog.get_logger()
@@ -246,14 +247,3 @@ def field_path(violation: Any) -> str:
         index = "" if subscript is None else f"[{subscript.value}]"
         parts.append(f"{element.field_name}{index}")
     return ".".join(parts)
-
-
-def where(error: BaseException) -> str:
-    """File and line of each frame of a traceback, without the error's text, which may quote a value."""
-    frames = []
-    step = error.__traceback__
-    while step:
-        code = step.tb_frame.f_code
-        frames.append(f"{code.co_filename.rpartition('/')[2]}:{step.tb_lineno}")
-        step = step.tb_next
-    return " ".join(frames[-8:])

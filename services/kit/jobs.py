@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import calling, service_caller
 from services.kit.database import Database, driver_connection
+from services.kit.telemetry import where
 
 log = structlog.get_logger()
 Job = Callable[..., Awaitable[None]]
@@ -55,9 +56,14 @@ class Jobs:
             async def run(**arguments: Any) -> None:
                 caller = service_caller(self._service, arguments.get("user_id", ""), arguments.get("request_id", ""))
                 with calling(caller):
-                    log.info("job", job=name, state="started", request_id=caller.request_id)
-                    await function(**arguments)
-                    log.info("job", job=name, state="done", request_id=caller.request_id)
+                    line = log.bind(job=name, request_id=caller.request_id)
+                    line.info("job", state="started")
+                    try:
+                        await function(**arguments)
+                    except Exception as error:
+                        line.error("job", state="failed", kind=type(error).__name__, where=where(error))
+                        raise
+                    line.info("job", state="done")
 
             task: Task = self.app.task(name=name, **options)(run)
             return task

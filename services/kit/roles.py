@@ -115,7 +115,7 @@ def _ensure_login(admin: psycopg.Connection[Any], role: str, password: str, bypa
 
 def _may_act_for(admin: psycopg.Connection[Any], role: str) -> None:
     """An administrator who is no superuser must be a member of the role that shall own the database."""
-    row = admin.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", [role]).fetchone()
+    row = admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     if row and not row[0]:
         admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
 

@@ -64,6 +64,8 @@ def configure_logging(log_format: str, level: str, process: str) -> None:
     )
     # Libraries' own lines may quote arguments, so only their warnings are kept.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    # It logs a failed job with its arguments and its error's text; jobs.py says what may be said.
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
 
 
 def start_metrics(listen: str) -> None:
@@ -78,3 +80,14 @@ def start_tracing(endpoint: str, process: str) -> None:
     insecure = not endpoint.startswith("https://")
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=insecure)))
     trace.set_tracer_provider(provider)
+
+
+def where(error: BaseException) -> str:
+    """File and line of each frame of a traceback, without the error's text, which may quote a value."""
+    frames = []
+    step = error.__traceback__
+    while step:
+        code = step.tb_frame.f_code
+        frames.append(f"{code.co_filename.rpartition('/')[2]}:{step.tb_lineno}")
+        step = step.tb_next
+    return " ".join(frames[-8:])

@@ -23,9 +23,13 @@ SOURCE_KEY = NATURAL_KEY[:2]
 UPSERT = Upsert(wearable_activities, NATURAL_KEY, [column.name for column in wearable_activities.c])
 LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('activities:' || :user_id, 0))")
 MOVE = sa.text("""
-    UPDATE wearable_activities AS stored SET activity_date = incoming.activity_date
+    UPDATE wearable_activities AS stored SET
+      activity_date = incoming.activity_date,
+      source_as_of = coalesce(incoming.source_as_of, stored.source_as_of),
+      import_id = incoming.import_id
     FROM json_to_recordset(CAST(:rows AS json))
-      AS incoming (source text, source_activity_id text, activity_date date, source_as_of timestamptz)
+      AS incoming (
+        source text, source_activity_id text, activity_date date, source_as_of timestamptz, import_id uuid)
     WHERE stored.user_id = CAST(:user_id AS uuid)
       AND stored.source = incoming.source AND stored.source_activity_id = incoming.source_activity_id
       AND stored.activity_date <> incoming.activity_date
@@ -51,7 +55,7 @@ async def write(connection: AsyncConnection, user_id: str, rows: Sequence[dict[s
     if len({tuple(row[name] for name in SOURCE_KEY) for row in rows}) != len(rows):
         raise invalid(" + ".join(SOURCE_KEY), "two rows of a batch have the same key")
     await connection.execute(LOCK, {"user_id": user_id})
-    keys = [{name: row.get(name) for name in (*NATURAL_KEY, "source_as_of")} for row in rows]
+    keys = [{name: row.get(name) for name in (*NATURAL_KEY, "source_as_of", "import_id")} for row in rows]
     parameters = {"user_id": user_id, "rows": orjson.dumps(keys).decode()}
     moved = list((await connection.execute(MOVE, parameters)).scalars())
     counts = await UPSERT.write(connection, UPSERT.payload(user_id, rows), len(rows))
