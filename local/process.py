@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 TAIL_LINES = 30
 
@@ -117,12 +119,21 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """Ends it at once, with everything that it started."""
+        """Ends it at once, with everything that it started: PostgreSQL's backends leave its process group."""
         self._expected = True
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        for process in self._family():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.wait()
         self._reader.join(timeout=5)
+
+    def _family(self) -> list[psutil.Process]:
+        if self.exit_code is not None:
+            return []
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            return [process, *process.children(recursive=True)]
+        return []
 
     def _signal(self, number: signal.Signals) -> None:
         if self.exit_code is None:

@@ -1,7 +1,7 @@
 """The embedded PostgreSQL: kept between runs, closed to others, and back after a crash."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -64,7 +64,9 @@ def test_it_listens_on_loopback_only_and_wants_the_password(directory: Path) -> 
 def test_it_comes_back_after_it_was_killed(directory: Path) -> None:
     with running(directory) as (server, child):
         answer(server, "CREATE TABLE kept AS SELECT 7 AS number")
-        child.kill()
+        with closing(psycopg.connect(server.admin_url)) as busy:
+            busy.execute("SELECT 1")
+            child.kill()
     with running(directory) as (server, _):
         assert answer(server, "SELECT number FROM kept") == (7,)
 

@@ -20,7 +20,6 @@ from local.postgres import HOST, SUPERUSER, temporary_directory, temporary_serve
 from services.kit.roles import app_role, migrator_role
 
 READY = re.compile(r"vitalis +\| API +(http://127\.0\.0\.1:\d+)")
-NAMES = {"postgres", "identity", "tracking", "tracking-worker", "gateway"}
 
 
 @pytest.fixture
@@ -64,28 +63,20 @@ def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_up_answers_and_stops_in_order(directory: Path, number: signal.Signals) -> None:
-    with up(directory) as process:
-        url = url_of(process)
-        with urllib.request.urlopen(f"{url}/openapi.json") as answer:
-            assert json.load(answer)["openapi"].startswith("3.1")
-        children = descendants(process)
-        process.send_signal(number)
-        log = rest_of(process)
-        assert process.wait() == 0, log
-        assert psutil.wait_procs(children, timeout=10)[1] == []
-    assert "database system is shut down" in log.splitlines()[-1]
-    assert "Traceback" not in log
-
-
-def test_data_and_keys_are_private_and_stay(directory: Path) -> None:
+def test_up_answers_stops_in_order_and_keeps_its_data_and_keys_private(directory: Path) -> None:
     kept = []
-    for _ in range(2):
+    for number in (signal.SIGINT, signal.SIGTERM):
         with up(directory) as process:
-            url_of(process)
-            process.send_signal(signal.SIGTERM)
-            rest_of(process)
+            url = url_of(process)
+            with urllib.request.urlopen(f"{url}/openapi.json") as answer:
+                assert json.load(answer)["openapi"].startswith("3.1")
+            children = descendants(process)
+            process.send_signal(number)
+            log = rest_of(process)
+            assert process.wait() == 0, log
+            assert psutil.wait_procs(children, timeout=10)[1] == []
+        assert "database system is shut down" in log.splitlines()[-1]
+        assert "Traceback" not in log
         kept.append({path.name: path.read_bytes() for path in sorted(directory.glob("keys/*"))})
     assert kept[0] == kept[1] != {}
     files = [directory / "secrets.json", *directory.glob("keys/*")]
