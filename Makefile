@@ -1,6 +1,6 @@
 # Each of these works as the first command on a machine with git, make and Python 3.11 or later.
 .DELETE_ON_ERROR:
-.PHONY: help up demo test check protos migrate bench clean
+.PHONY: help setup up demo test check protos migrate bench clean
 SHELL := /bin/sh
 BIN := .venv/bin
 PY := $(BIN)/python
@@ -13,6 +13,8 @@ TYPED = $(wildcard $(CODE))
 
 help: ## these lines
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+setup: $(GENERATED) ## install and generate; the others do it when it is needed
 
 up: $(GENERATED) ## start everything on this machine, until Ctrl-C; UP_ARGS="--port 8090 --data-dir DIR"
 	@exec $(PY) -m local up $(UP_ARGS)
