@@ -18,7 +18,6 @@ from google.protobuf import descriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
-from opentelemetry import trace
 from prometheus_client import Counter, Histogram
 from protovalidate import CompilationError, Validator
 
@@ -33,11 +32,10 @@ from services.kit.caller import (
 )
 from services.kit.contract import ContractError, RequiredFields, Rpc, rpcs_of
 from services.kit.errors import ServiceError, Violation, to_status
-from services.kit.telemetry import where
+from services.kit.telemetry import span, where
 from vitalis.options.v1 import options_pb2
 
 log = structlog.get_logger()
-tracer = trace.get_tracer("vitalis")
 HANDLED = Counter("vitalis_rpcs_total", "RPCs by their outcome", ["method", "code"])
 SECONDS = Histogram(
     "vitalis_rpc_seconds",
@@ -165,7 +163,7 @@ class _Method:
             self.authorize(caller)
             # grpc.aio itself cancels the handler at a deadline that the client set.
             limit = None if context.time_remaining() is not None else self._default_deadline
-            with calling(caller), tracer.start_as_current_span(self._name):
+            with calling(caller), span(self._name, context.invocation_metadata()):
                 async with asyncio.timeout(limit):
                     yield caller
         except ServiceError as error:

@@ -6,9 +6,11 @@ address, a field's value or an exception's text from the database.
 
 import logging
 import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -80,6 +82,23 @@ def start_tracing(endpoint: str, process: str) -> None:
     insecure = not endpoint.startswith("https://")
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=insecure)))
     trace.set_tracer_provider(provider)
+
+
+def span(name: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> AbstractContextManager[object]:
+    """A span of the trace that the metadata's `traceparent` names; nothing where no endpoint is configured.
+
+    An exception's text may quote a value, so it is not recorded.
+    """
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        return nullcontext()
+    carrier = {key: str(value) for key, value in metadata or ()}
+    return trace.get_tracer("vitalis").start_as_current_span(
+        name,
+        context=propagate.extract(carrier),
+        kind=trace.SpanKind.SERVER,
+        record_exception=False,
+        set_status_on_exception=False,
+    )
 
 
 def where(error: BaseException) -> str:

@@ -72,9 +72,7 @@ class Account:
         self.records_rejected += 1
         self.rejected_by_reason[rejected.reason] += 1
         if len(self.rejections) < MAX_REJECTIONS:
-            self.rejections.append(
-                Rejection(rejected.reason, rejected.message, printable(record_type), byte_offset)
-            )
+            self.rejections.append(Rejection(rejected.reason, rejected.message, printable(record_type), byte_offset))
 
     def warn(self, warning: str) -> None:
         """Adds a warning once; beyond the limit they are only counted."""

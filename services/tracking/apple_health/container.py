@@ -12,6 +12,8 @@ from services.tracking.apple_health.account import RefusedFile
 
 MIB = 2**20
 HEAD_BYTES = MIB
+# An export has two or three; each is looked into.
+MAX_XML_ENTRIES = 50
 ROOT = re.compile(rb"<HealthData(?=[\s/>])")
 CDA_ROOT = re.compile(rb"<(?:\w+:)?ClinicalDocument(?=[\s/>])")
 HOW_TO_EXPORT = "export it again in the Health app: your picture, then Export All Health Data"
@@ -132,7 +134,7 @@ def _open_zip(file: BinaryIO, size: int, limits: Limits) -> Iterator[Xml]:
 
 def _find_export(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """The XML whose root is HealthData, whatever the phone's language called it; the largest if there are several."""
-    documents = 0
+    documents = looked_into = 0
     found: list[zipfile.ZipInfo] = []
     for entry in archive.infolist():
         parts = entry.filename.split("/")
@@ -140,6 +142,9 @@ def _find_export(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
             continue
         if entry.flag_bits & 1:
             raise RefusedFile("the zip is encrypted; upload export.zip as the phone made it")
+        looked_into += 1
+        if looked_into > MAX_XML_ENTRIES:
+            break
         head = _head(archive, entry)
         documents += CDA_ROOT.search(head) is not None
         if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and ROOT.search(head):

@@ -22,6 +22,8 @@ MAX_TOKEN_BYTES = 2**20
 # Food holds some forty nutrients; more can only be a Correlation that is not closed.
 MAX_CORRELATION_RECORDS = 200
 MAX_CHILDREN = 2000
+# The parser keeps every name that it meets; Apple's format has some sixty.
+MAX_NAMES = 10_000
 TOP_LEVEL = ("Record", "Workout", "Correlation", "ActivitySummary", "ClinicalRecord", "Audiogram", "VisionPrescription")
 _NEXT = re.compile(rb"<(?:" + "|".join(TOP_LEVEL).encode() + rb")(?=[\s/>])|</HealthData(?=[\s>])")
 _LONGEST_NEXT = len("<VisionPrescription") + 1
@@ -117,8 +119,6 @@ class _Reader:
         self._start_parser(offset)
 
     def _start_parser(self, base: int) -> None:
-        if len(self._intern) > 1000:
-            self._intern.clear()
         parser = expat.ParserCreate("utf-8", intern=self._intern)
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -130,6 +130,8 @@ class _Reader:
 
     def feed(self, data: bytes) -> None:
         """Reads the next bytes. Raises RefusedFile."""
+        if len(self._intern) > MAX_NAMES:
+            raise RefusedFile("the XML has more names of elements and attributes than any export")
         self._window += data
         while not self.closed:
             if self._parser is None:
