@@ -39,9 +39,18 @@ from services.kit.errors import ServiceError, invalid
 log = structlog.get_logger("gateway")
 
 ISSUER = "gateway"
+METHOD_NOT_ALLOWED = 405
 REQUEST_ID = pattern(rb"[A-Za-z0-9._-]{8,64}")
 BROWSER_HEADERS = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-Id"]
 EXPOSED_HEADERS = ["ETag", "Retry-After", "X-Request-Id"]
+
+
+class NoSuchRouteError(ServiceError):
+    """The URL leads nowhere, or only by the methods in `allowed`."""
+
+    def __init__(self, allowed: list[str]) -> None:
+        super().__init__("NO_SUCH_ROUTE", "the URL or the HTTP method leads nowhere")
+        self.allowed = allowed
 
 
 class Gateway:
@@ -145,7 +154,7 @@ class Gateway:
         except UnicodeDecodeError:
             raise invalid("path", "must be UTF-8, percent-encoded") from None
         if match is None:
-            raise ServiceError("NO_SUCH_ROUTE", "the URL or the HTTP method leads nowhere")
+            raise NoSuchRouteError(self._router.allowed(path))
         exchange.match = match
         return match.target
 
@@ -186,7 +195,11 @@ class Gateway:
         if exchange.status:
             # The answer has begun; ending it here makes the server close the connection.
             return
-        await exchange.reply(error.reason.http_status, error_body(error), extra=error_headers(error))
+        status, extra = error.reason.http_status, error_headers(error)
+        if isinstance(error, NoSuchRouteError) and error.allowed:
+            status = METHOD_NOT_ALLOWED
+            extra.append((b"allow", ", ".join(error.allowed).encode()))
+        await exchange.reply(status, error_body(error, status), extra=extra)
 
 
 def build_routes(rpcs: Iterable[Rpc], backends: Backends, settings: GatewaySettings) -> Router[Route]:

@@ -24,6 +24,7 @@ LEEWAY_SECONDS = 5
 CACHE_SIZE = 20_000
 # How soon after a fetch an unknown key id may cause the next one.
 FETCH_PAUSE_SECONDS = 5.0
+RETRY_SECONDS = 1.0
 REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "role"]
 
 Jwks = Sequence[Mapping[str, str]]
@@ -70,12 +71,13 @@ class KeySet:
 
     async def refresh(self) -> None:
         """Fetches the keys; keeps those it has if identity does not answer."""
-        self._next_fetch = time.monotonic() + (FETCH_PAUSE_SECONDS if self._keys else 1.0)
         try:
             fetched = await self._fetch()
         except ServiceError as error:
+            self._next_fetch = time.monotonic() + RETRY_SECONDS
             log.warning("identity's keys could not be fetched", reason=error.reason.name)
             return
+        self._next_fetch = time.monotonic() + FETCH_PAUSE_SECONDS
         keys = {jwk["kid"]: key for jwk in fetched if (key := _ed25519(jwk))}
         if keys.keys() != self._keys.keys():
             self._on_change()
@@ -85,7 +87,7 @@ class KeySet:
         """Refreshes the keys for as long as the gateway runs."""
         while True:
             await self.refresh()
-            await asyncio.sleep(seconds if self._keys else 1.0)
+            await asyncio.sleep(seconds if self._keys else RETRY_SECONDS)
 
 
 class AccessTokens:

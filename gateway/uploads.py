@@ -1,4 +1,9 @@
-"""Uploads: a body streamed into a client-streaming RPC."""
+"""Uploads: a body streamed into a client-streaming RPC.
+
+A service of grpc.aio sees a broken-off stream as one that has ended, and its
+cancellation only at its next await. So the last message of a whole file has no
+data: a stream that ends with data was broken off.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -88,6 +93,7 @@ class UploadRoute(Route):
             await call.write(first)
             async for data in chunks:
                 await call.write(self._message(self.decoder.empty(), data, ""))
+            await call.write(self._message(self.decoder.empty(), b"", ""))
             await call.done_writing()
         except EARLY:
             # The service has answered already; its answer says why.

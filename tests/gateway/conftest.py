@@ -15,13 +15,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from protobuf import Registry
 from protobuf.wkt import FileDescriptorSet
 
-from gateway.app import Gateway, create_app
+from gateway.app import create_app
 from gateway.protocol import protocol_for
 from gateway.settings import GatewaySettings
 from tests.gateway.support import PROTOS, Backend, bearer, compile_set, mint
 
 Client = httpx.AsyncClient
 MakeClient = Callable[..., Awaitable[Client]]
+
+
+class Served(httpx.AsyncClient):
+    """A client, and the server that it calls."""
+
+    server: uvicorn.Server
+
+
+MakeServer = Callable[..., Awaitable[Served]]
 
 
 @pytest.fixture(scope="session")
@@ -91,19 +100,21 @@ async def client(make_client: MakeClient, backend: Backend) -> Client:
 
 
 @pytest.fixture
-async def make_server(make_settings: Callable[..., GatewaySettings]) -> AsyncIterator[MakeClient]:
+async def make_server(make_settings: Callable[..., GatewaySettings]) -> AsyncIterator[MakeServer]:
     """Makes clients of a gateway behind a real uvicorn on a real port."""
     async with AsyncExitStack() as stack:
 
-        async def make(**changes: Any) -> Client:
+        async def make(**changes: Any) -> Served:
             settings = make_settings(**changes)
             _, served = create_app(settings)
-            return await stack.enter_async_context(_serve(served, settings))
+            return await stack.enter_async_context(Serving(served, settings))
 
         yield make
 
 
-class _serve:  # noqa: N801
+class Serving:
+    """A gateway behind uvicorn for the length of a block."""
+
     def __init__(self, app: Any, settings: GatewaySettings) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._server = uvicorn.Server(
@@ -119,18 +130,16 @@ class _serve:  # noqa: N801
             )
         )
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Served:
         self._task = asyncio.create_task(self._server.serve([self._socket]))
         while not self._server.started:
             await asyncio.sleep(0.01)
         host, port = self._socket.getsockname()
-        self._client = Client(base_url=f"http://{host}:{port}", timeout=20)
+        self._client = Served(base_url=f"http://{host}:{port}", timeout=20)
+        self._client.server = self._server
         return self._client
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
         self._server.should_exit = True
         await self._task
-
-
-__all__ = ["Gateway"]
