@@ -16,6 +16,7 @@ import psutil
 import psycopg
 import pytest
 
+from local.directory import DataDirectory
 from local.postgres import HOST, SUPERUSER, temporary_directory, temporary_server
 from services.kit.roles import app_role, migrator_role
 
@@ -110,8 +111,8 @@ def test_nothing_outlives_a_runner_that_is_killed(directory: Path) -> None:
         children = descendants(process)
         process.kill()
         assert psutil.wait_procs(children, timeout=60)[1] == []
-    with up(directory) as again:
-        url_of(again)
+    migrated = run_migrate(directory)
+    assert migrated.returncode == 0, migrated.stderr
 
 
 def test_a_port_in_use_is_named(directory: Path) -> None:
@@ -126,12 +127,13 @@ def test_a_port_in_use_is_named(directory: Path) -> None:
 
 
 def test_one_data_directory_takes_one_run(directory: Path) -> None:
+    first = DataDirectory(directory)
+    first.acquire()
     with up(directory) as process:
-        url_of(process)
-        with up(directory) as second:
-            log = rest_of(second)
-            assert second.wait() == 1
-        assert f"in use by another run (process {process.pid})" in log
+        log = rest_of(process)
+        assert process.wait() == 1
+    first.release()
+    assert f"in use by another run (process {os.getpid()})" in log
 
 
 def test_another_server_is_used_when_it_is_named(directory: Path) -> None:
@@ -151,8 +153,12 @@ def test_another_server_is_used_when_it_is_named(directory: Path) -> None:
 
 
 def test_migrate_brings_the_databases_up_and_ends(directory: Path) -> None:
-    command = [sys.executable, "-m", "local", "migrate", "--data-dir", str(directory)]
     for _ in range(2):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_migrate(directory)
         assert done.returncode == 0, done.stderr
         assert "tracking database" in done.stdout
+
+
+def run_migrate(directory: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "local", "migrate", "--data-dir", str(directory)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
