@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -132,11 +132,14 @@ class _Method:
         return call
 
     def _unary_stream(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        # It writes instead of yielding: a generator that is left behind when its
+        # caller goes would be closed by another task, without this caller.
+        async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             async with self.guard(context) as caller:
                 self.check(request, caller)
-                async for response in behavior(request, context):
-                    yield response
+                async with aclosing(behavior(request, context)) as responses:
+                    async for response in responses:
+                        await context.write(response)
 
         return call
 
@@ -167,14 +170,18 @@ class _Method:
                 async with asyncio.timeout(limit):
                     yield caller
         except ServiceError as error:
-            failure = self.documented(error)
+            failure = self.documented(error, caller)
         except TimeoutError:
             failure = ServiceError("DEADLINE_EXCEEDED", "the request took longer than its deadline")
         except asyncio.CancelledError:
             self.record(started, caller, "CANCELLED")
             raise
+        except grpc.aio.InternalError:
+            # What there was to send did not reach the caller, who is gone.
+            self.record(started, caller, "CANCELLED")
+            raise asyncio.CancelledError from None
         except Exception as error:
-            failure = self.documented(database.to_service_error(error) or self.fault(error))
+            failure = self.documented(database.to_service_error(error) or self.fault(error, caller), caller)
         self.record(started, caller, failure.reason.code.name if failure else "OK")
         if failure:
             await context.abort_with_status(rpc_status.to_status(to_status(failure)))
@@ -218,16 +225,17 @@ class _Method:
             first = violations[0]
             raise ServiceError("INVALID_FIELD", f"{first.field}: {first.description}", violations=violations[:50])
 
-    def documented(self, error: ServiceError) -> ServiceError:
+    def documented(self, error: ServiceError, caller: Caller) -> ServiceError:
         """The error itself, or INTERNAL if the proto does not say that this RPC answers it."""
         if error.reason.universal or error.reason.name in self._rpc.errors:
             return error
-        log.error(UNDOCUMENTED, method=self._name, reason=error.reason.name)
+        log.error(UNDOCUMENTED, method=self._name, reason=error.reason.name, request_id=caller.request_id)
         return ServiceError("INTERNAL", f"{self._name} {UNDOCUMENTED}: {error.reason.name}")
 
-    def fault(self, error: Exception) -> ServiceError:
+    def fault(self, error: Exception, caller: Caller) -> ServiceError:
         """A bug: the log gets its place, the caller gets nothing of it."""
-        log.error("fault", method=self._name, kind=type(error).__name__, where=where(error))
+        kind = type(error).__name__
+        log.error("fault", method=self._name, kind=kind, where=where(error), request_id=caller.request_id)
         return ServiceError("INTERNAL", "something went wrong; the request id finds it in the log")
 
     def record(self, started: float, caller: Caller, code: str) -> None:

@@ -1,0 +1,367 @@
+"""What stands around every RPC: who may call, what is valid, how long it may take, what gets out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from structlog.testing import capture_logs
+
+from services.kit.caller import ANONYMOUS, Caller, current
+from services.kit.errors import ServiceError
+from tests.harness import failure, person, reason, service
+from tests.kit.support import Probe
+
+SECRET = "hunter2 of ada@example.com"
+METHOD = "ProbesService/Ask"
+
+
+@pytest.fixture
+def ada() -> Caller:
+    return person()
+
+
+def ask(probe: Probe, caller: Caller, timeout: float | None = 30, **fields: Any) -> Any:
+    return probe.call("Ask", probe.pb.AskRequest(**{"user_id": caller.subject, **fields}), caller, timeout)
+
+
+async def test_a_handler_runs_as_the_caller_and_only_then(probe: Probe, ada: Caller) -> None:
+    seen = []
+
+    async def answer(request: Any, context: Any) -> Any:
+        seen.append(current())
+        return probe.pb.AskResponse(text="hello")
+
+    probe.on("Ask", answer)
+    assert (await ask(probe, ada)).text == "hello"
+    assert seen == [ada]
+    assert current() == ANONYMOUS
+
+
+async def test_callers_at_once_do_not_mix(probe: Probe) -> None:
+    gate = asyncio.Event()
+    entered = asyncio.Semaphore(0)
+
+    async def answer(request: Any, context: Any) -> Any:
+        entered.release()
+        await gate.wait()
+        return probe.pb.AskResponse(text=current().subject)
+
+    probe.on("Ask", answer)
+    people = [person() for _ in range(20)]
+    calls = [asyncio.ensure_future(ask(probe, somebody)) for somebody in people]
+    for _ in people:
+        await entered.acquire()
+    gate.set()
+    assert [(await call).text for call in calls] == [somebody.subject for somebody in people]
+
+
+@pytest.mark.parametrize(
+    ("rpc", "caller", "answer"),
+    [
+        ("AskPublic", ANONYMOUS, "OK"),
+        ("AskPublic", person(), "OK"),
+        ("Ask", ANONYMOUS, "UNAUTHENTICATED"),
+        ("Ask", person("", "user", "probes.read"), "OK"),
+        ("Ask", person("", "user", "probes.write"), "SCOPE_MISSING"),
+        ("Ask", person("", "admin", "probes.write"), "SCOPE_MISSING"),
+        ("AskAdmin", ANONYMOUS, "UNAUTHENTICATED"),
+        ("AskAdmin", person("", "user"), "SCOPE_MISSING"),
+        ("AskAdmin", person("", "coach"), "SCOPE_MISSING"),
+        ("AskAdmin", person("", "Admin"), "SCOPE_MISSING"),
+        ("AskAdmin", person("", "admin"), "OK"),
+        ("AskAdmin", service(""), "SCOPE_MISSING"),
+        ("AskInternal", ANONYMOUS, "UNAUTHENTICATED"),
+        ("AskInternal", person("", "user"), "SCOPE_MISSING"),
+        ("AskInternal", person("", "admin"), "SCOPE_MISSING"),
+        ("AskInternal", service(""), "OK"),
+    ],
+)
+async def test_who_may_call_what(probe: Probe, rpc: str, caller: Caller, answer: str) -> None:
+    fields = {"user_id": caller.subject or person().subject} if rpc == "Ask" else {}
+    call = probe.call(rpc, getattr(probe.pb, f"{rpc}Request")(**fields), caller)
+    if answer == "OK":
+        await call
+    else:
+        assert await reason(call) == answer
+
+
+async def test_a_call_without_a_caller_is_refused_even_a_public_one(probe: Probe) -> None:
+    for metadata in ((), (("vitalis-caller", ""),), (("vitalis-caller", "x.y.z"),), (("authorization", "Bearer x"),)):
+        assert await reason(probe.stub.AskPublic(probe.pb.AskPublicRequest(), metadata=metadata)) == "UNAUTHENTICATED"
+
+
+async def test_the_last_word_is_the_services_own(probe: Probe, ada: Caller) -> None:
+    """Two tokens in one call: neither is a way around the other."""
+    good = probe.running.metadata(ada)
+    for metadata in ((*good, ("vitalis-caller", "x.y.z")), (("vitalis-caller", "x.y.z"), *good)):
+        call = probe.stub.Ask(probe.pb.AskRequest(user_id=person().subject), metadata=metadata)
+        assert await reason(call) in ("UNAUTHENTICATED", "SUBJECT_MISMATCH")
+
+
+async def test_somebody_else_is_no_subject(probe: Probe, ada: Caller) -> None:
+    error = await failure(ask(probe, ada, user_id=person().subject))
+    assert error.reason.name == "SUBJECT_MISMATCH"
+    assert ada.subject not in error.message
+    granted = Caller(person().subject, ada.subject, "coach", frozenset({"probes.read"}))
+    await ask(probe, granted)
+
+
+@pytest.mark.parametrize(
+    ("fields", "violated"),
+    [
+        ({"user_id": ""}, ["user_id"]),
+        ({"text": "x" * 21}, ["text"]),
+        ({"part": {}}, ["part.name"]),
+        ({"part": {"name": "a", "weight": 11}}, ["part.weight"]),
+        ({"part": {"name": "a", "parts": [{"name": "b"}, {"parts": [{"weight": 3}]}]}}, None),
+        ({"parts": [{"name": "a"}, {"weight": -1}]}, ["parts[1].name", "parts[1].weight"]),
+        ({"parts": [{"name": "a"}] * 4}, ["parts"]),
+        ({"text": "x" * 21, "part": {"weight": 99}}, ["part.name", "text", "part.weight"]),
+    ],
+    ids=str,
+)
+async def test_what_is_not_valid_is_named_field_by_field(
+    probe: Probe, ada: Caller, fields: dict[str, Any], violated: list[str] | None
+) -> None:
+    error = await failure(ask(probe, ada, **fields))
+    assert error.reason.name == "INVALID_FIELD"
+    named = list(dict.fromkeys(violation.field for violation in error.violations))
+    assert named == (violated or ["part.parts[1].name", "part.parts[1].parts[0].name"])
+    assert error.message.startswith(named[0])
+    assert "x" * 21 not in error.message
+
+
+async def test_the_number_of_violations_is_bounded(probe: Probe, ada: Caller) -> None:
+    part = {"name": "a", "parts": [{}] * 200}
+    error = await failure(ask(probe, ada, part=part))
+    assert len(error.violations) == 50
+
+
+async def test_each_message_of_a_stream_is_held_against_the_rules(probe: Probe, ada: Caller) -> None:
+    taken: list[str] = []
+
+    async def take(requests: AsyncIterator[Any], context: Any) -> Any:
+        async for request in requests:
+            taken.append(request.text)
+        return probe.pb.SendResponse(received=len(taken))
+
+    probe.on("Send", take)
+
+    def send(*texts: str, last_user: str = "", caller: Caller = ada) -> Any:
+        requests = [probe.pb.SendRequest(user_id=ada.subject, text=text) for text in texts]
+        requests[-1].user_id = last_user or ada.subject
+        return probe.call("Send", iter(requests), caller)
+
+    assert (await send("a", "b", "c")).received == 3
+    taken.clear()
+    error = await failure(send("a", "x" * 21, "c"))
+    assert ([v.field for v in error.violations], taken) == (["text"], ["a"])
+    taken.clear()
+    assert await reason(send("a", "b", last_user=person().subject)) == "SUBJECT_MISMATCH"
+    assert taken == ["a"]
+    taken.clear()
+    assert await reason(send("a", caller=person(ada.subject, "user", "probes.read"))) == "SCOPE_MISSING"
+    assert taken == []
+
+
+async def test_a_stream_of_answers_is_guarded_like_one(probe: Probe, ada: Caller) -> None:
+    async def watch(request: Any, context: Any) -> AsyncIterator[Any]:
+        for number in range(3):
+            yield probe.pb.WatchResponse(payload=bytes([number]))
+        raise ServiceError("PROBE_BROKEN", "it broke")
+
+    probe.on("Watch", watch)
+    request = probe.pb.WatchRequest(user_id=ada.subject)
+    call = probe.call("Watch", request, ada)
+    received = [await call.read() for _ in range(3)]
+    assert [response.payload for response in received] == [b"\0", b"\1", b"\2"]
+    assert await reason(call.read()) == "PROBE_BROKEN"
+    for caller, answer in ((ANONYMOUS, "UNAUTHENTICATED"), (person(), "SUBJECT_MISMATCH")):
+        assert await reason(probe.call("Watch", request, caller).read()) == answer
+
+
+async def test_a_call_without_a_deadline_gets_one(probe: Probe, ada: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+    timeout = asyncio.timeout
+
+    def note(limit: float | None) -> Any:
+        limits.append(limit)
+        return timeout(limit)
+
+    monkeypatch.setattr("services.kit.interceptor.asyncio.timeout", note)
+    await ask(probe, ada, timeout=None)
+    await ask(probe, ada, timeout=20)
+    assert limits == [30, None]
+
+
+async def test_the_default_deadline_ends_the_work(probe: Probe, ada: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def never(request: Any, context: Any) -> Any:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    probe.on("Ask", never)
+    timeout = asyncio.timeout
+    monkeypatch.setattr("services.kit.interceptor.asyncio.timeout", lambda limit: timeout(0.05))
+    assert await reason(ask(probe, ada, timeout=None)) == "DEADLINE_EXCEEDED"
+    assert ended.is_set()
+
+
+@pytest.mark.parametrize("rpc", ["Ask", "Watch"])
+async def test_the_clients_deadline_ends_the_work(probe: Probe, ada: Caller, rpc: str) -> None:
+    ended = asyncio.Event()
+
+    async def never(request: Any, context: Any) -> Any:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def never_stream(request: Any, context: Any) -> AsyncIterator[Any]:
+        await never(request, context)
+        yield
+
+    probe.on(rpc, never if rpc == "Ask" else never_stream)
+    call = probe.call(rpc, getattr(probe.pb, f"{rpc}Request")(user_id=ada.subject), ada, timeout=0.3)
+    assert await reason(call if rpc == "Ask" else call.read()) == "DEADLINE_EXCEEDED"
+    await asyncio.wait_for(ended.wait(), 30)
+
+
+async def test_a_client_that_leaves_ends_the_work(probe: Probe, ada: Caller) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def never(request: Any, context: Any) -> Any:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    probe.on("Ask", never)
+    with capture_logs() as lines:
+        call = asyncio.ensure_future(ask(probe, ada))
+        await asyncio.wait_for(begun.wait(), 30)
+        call.cancel()
+        await asyncio.wait_for(ended.wait(), 30)
+        while not lines:
+            await asyncio.sleep(0.01)
+    assert [(line["method"], line["code"]) for line in lines] == [(METHOD, "CANCELLED")]
+
+
+async def test_a_watcher_that_leaves_while_the_service_is_sending_leaves_no_trace(probe: Probe, ada: Caller) -> None:
+    """The service is held up by flow control, outside of the handler's own code, when it is cancelled."""
+    ended = asyncio.Event()
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    sent = 0
+
+    async def flood(request: Any, context: Any) -> AsyncIterator[Any]:
+        nonlocal sent
+        try:
+            while True:
+                sent += 1
+                yield probe.pb.WatchResponse(payload=bytes(2**20))
+        finally:
+            ended.set()
+
+    probe.on("Watch", flood)
+    with capture_logs() as lines:
+        call = probe.call("Watch", probe.pb.WatchRequest(user_id=ada.subject), ada)
+        await call.read()
+        before = -1
+        while before != sent:
+            before = sent
+            await asyncio.sleep(0.2)
+        call.cancel()
+        await asyncio.wait_for(ended.wait(), 30)
+        while not lines:
+            await asyncio.sleep(0.01)
+    assert [line["code"] for line in lines] == ["CANCELLED"]
+    assert complaints == []
+    assert current() == ANONYMOUS
+
+
+@pytest.mark.parametrize("rpc", ["Ask", "Watch", "Send"])
+async def test_the_text_of_a_bug_reaches_neither_the_caller_nor_the_log(probe: Probe, ada: Caller, rpc: str) -> None:
+    async def bug(request: Any, context: Any) -> Any:
+        raise ValueError(SECRET) from KeyError(SECRET)
+
+    async def bug_stream(request: Any, context: Any) -> AsyncIterator[Any]:
+        raise ValueError(SECRET)
+        yield
+
+    probe.on(rpc, bug_stream if rpc == "Watch" else bug)
+    request = getattr(probe.pb, f"{rpc}Request")(user_id=ada.subject)
+    with capture_logs() as lines:
+        call = probe.call(rpc, iter([request]) if rpc == "Send" else request, ada)
+        error = await failure(call.read() if rpc == "Watch" else call)
+    assert error.reason.name == "INTERNAL"
+    assert SECRET not in error.message
+    fault = next(line for line in lines if line["event"] == "fault")
+    assert fault["kind"] == "ValueError"
+    assert "test_interceptor.py" in fault["where"]
+    assert fault["request_id"] == ada.request_id
+    assert SECRET not in str(lines)
+
+
+async def test_an_error_that_the_contract_does_not_know_becomes_internal(probe: Probe, ada: Caller) -> None:
+    async def answer(request: Any, context: Any) -> Any:
+        raise ServiceError(request.text, "as asked")
+
+    probe.on("Ask", answer)
+    assert await reason(ask(probe, ada, text="PROBE_BROKEN")) == "PROBE_BROKEN"
+    assert await reason(ask(probe, ada, text="UNAVAILABLE")) == "UNAVAILABLE"
+    with capture_logs() as lines:
+        error = await failure(ask(probe, ada, text="ALREADY_EXISTS"))
+    assert error.reason.name == "INTERNAL"
+    assert {"method": METHOD, "reason": "ALREADY_EXISTS"}.items() <= lines[0].items()
+
+
+async def test_an_error_arrives_with_all_its_details(probe: Probe, ada: Caller) -> None:
+    async def answer(request: Any, context: Any) -> Any:
+        raise ServiceError("UNAVAILABLE", "later", metadata={"what": "database"}, retry_after_seconds=1.5)
+
+    probe.on("Ask", answer)
+    error = await failure(ask(probe, ada))
+    assert (error.message, error.metadata, error.retry_after_seconds) == ("later", {"what": "database"}, 1.5)
+    assert error.reason.domain == "vitalis.options.v1"
+    assert error.reason.code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_the_line_of_an_rpc_says_nothing_of_anybody(probe: Probe, ada: Caller) -> None:
+    async def answer(request: Any, context: Any) -> Any:
+        return probe.pb.AskResponse(text="secret answer")
+
+    probe.on("Ask", answer)
+    with capture_logs() as lines:
+        await ask(probe, ada, text="secret question")
+        await reason(ask(probe, ada, text="secret " * 5))
+        await reason(ask(probe, ada, user_id=person().subject))
+    assert [(line["event"], line["method"], line["code"]) for line in lines] == [
+        ("rpc", METHOD, "OK"),
+        ("rpc", METHOD, "INVALID_ARGUMENT"),
+        ("rpc", METHOD, "PERMISSION_DENIED"),
+    ]
+    assert {line["request_id"] for line in lines} == {ada.request_id}
+    assert "secret" not in str(lines)
+    assert ada.subject not in str(lines)
+
+
+async def test_a_method_that_does_not_exist_is_no_fault(probe: Probe, ada: Caller) -> None:
+    call: Any = probe.running.channel.unary_unary("/vitalis.probe.v1.ProbesService/NoSuch")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"", metadata=probe.running.metadata(ada))
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_bytes_that_are_no_message_are_refused(probe: Probe, ada: Caller) -> None:
+    call: Any = probe.running.channel.unary_unary("/vitalis.probe.v1.ProbesService/Ask")
+    for data in (b"\xff", b"\x0a\x02\xff\xfe"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(data, metadata=probe.running.metadata(ada))
+        assert caught.value.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
