@@ -46,7 +46,8 @@ class DataDirectory:
         self._lock: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Creates the directory and takes it. Raises LocalError if another run has it."""
+        """Creates the directory and takes it. Raises LocalError if another run has it, or it is something else's."""
+        self._refuse_foreign()
         private_directory(self.path)
         if os.geteuid() == 0:
             # PostgreSQL's account has to pass through to its own folder; the others stay closed.
@@ -65,6 +66,15 @@ class DataDirectory:
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
+
+    def _refuse_foreign(self) -> None:
+        """Its mode is changed below, which must not happen to /tmp or to somebody's home."""
+        try:
+            foreign = self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "lock").exists()
+        except OSError as error:
+            raise LocalError(f"{self.path} cannot be used: {error.strerror}; choose another --data-dir") from None
+        if foreign:
+            raise LocalError(f"{self.path} holds other things; choose an empty or a new --data-dir")
 
     def release(self) -> None:
         if self._lock:

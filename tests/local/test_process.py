@@ -123,6 +123,14 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         DataDirectory(tmp_path / "file" / "data").acquire()
 
 
+def test_a_folder_of_other_things_is_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "letter").touch()
+    with pytest.raises(LocalError, match="holds other things"):
+        DataDirectory(tmp_path).acquire()
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
 def test_the_merged_log_names_each_line(tmp_path: Path) -> None:
     file = tmp_path / "log"
     with file.open("w") as stream:
