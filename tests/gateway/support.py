@@ -18,7 +18,7 @@ from protobuf import Message, Registry
 from protos import generate
 from services.kit.caller import key_id, public_jwk
 from services.kit.errors import ServiceError, to_status
-from vitalis.identity.v1 import sessions_pb2, sessions_pb2_grpc
+from vitalis.identity.v1 import sessions_pb2
 
 HERE = Path(__file__).resolve().parent
 PROTOS = HERE / "protos"
@@ -67,16 +67,20 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-class Identity(sessions_pb2_grpc.SessionsServiceServicer):
+class Identity:
     """Publishes the keys that tests sign with."""
 
     def __init__(self) -> None:
         self.keys = [Ed25519PrivateKey.generate()]
         self.fetches = 0
+        self.handler = grpc.method_handlers_generic_handler(
+            "vitalis.identity.v1.SessionsService", {"GetKeySet": grpc.unary_unary_rpc_method_handler(self._keys)}
+        )
 
-    async def GetKeySet(self, request: Any, context: Any) -> sessions_pb2.GetKeySetResponse:
+    async def _keys(self, request: bytes, context: Any) -> bytes:
         self.fetches += 1
-        return sessions_pb2.GetKeySetResponse(keys=[sessions_pb2.Key(**public_jwk(key)) for key in self.keys])
+        keys = [sessions_pb2.Key(**public_jwk(key)) for key in self.keys]
+        return sessions_pb2.GetKeySetResponse(keys=keys).SerializeToString()
 
 
 class Things:
@@ -86,7 +90,7 @@ class Things:
         descriptor = registry.service(service)
         assert descriptor
         self.registry = registry
-        self.requests: list[Message] = []
+        self.requests: list[Any] = []
         self.metadata: dict[str, str] = {}
         self.handlers: dict[str, Any] = {}
         self.cancelled = asyncio.Event()
@@ -192,8 +196,7 @@ class Backend:
         self.things = Things(registry)
         self.health = health.aio.HealthServicer()
         self.server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        self.server.add_generic_rpc_handlers((self.things.handler,))
-        sessions_pb2_grpc.add_SessionsServiceServicer_to_server(self.identity, self.server)
+        self.server.add_generic_rpc_handlers((self.things.handler, self.identity.handler))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         self.port = self.server.add_insecure_port("127.0.0.1:0")
 

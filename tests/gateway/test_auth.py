@@ -140,7 +140,7 @@ async def test_a_verified_token_is_remembered_until_it_expires(
         patch.setattr(jwt, "decode", None)
         assert (await client.get(THING, headers=headers)).status_code == 200
     later = time.time() + 200
-    monkeypatch.setattr(tokens.time, "time", lambda: later)
+    monkeypatch.setattr(time, "time", lambda: later)
     monkeypatch.setattr(jwt, "decode", lambda *a, **k: (_ for _ in ()).throw(jwt.ExpiredSignatureError))
     assert (await client.get(THING, headers=headers)).status_code == 401
 
