@@ -45,6 +45,9 @@ class Limits(NamedTuple):
     directory_bytes: int = 4 * MIB
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class Xml:
     """The XML as a stream of chunks, with how far it has been read."""
 

@@ -1,31 +1,34 @@
 """Decoding records: value, unit, instants and local day, spilled until everything has been read."""
 
 import math
-import struct
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from services.tracking import units
 from services.tracking.apple_health import metrics
 from services.tracking.apple_health.account import Account, Rejected
 from services.tracking.apple_health.dates import DAY, EARLIEST, Dates, local_day, to_day
 from services.tracking.apple_health.elements import Attributes, Child
+from services.tracking.apple_health.samples import (
+    ASLEEP,
+    AWAKE,
+    DEEP,
+    IN_BED,
+    LIGHT,
+    REM,
+    SAMPLE,
+    SEGMENT,
+    Single,
+    Summary,
+)
 from services.tracking.apple_health.sources import Sources
 from services.tracking.apple_health.spill import Spill
 from services.tracking.apple_health.workouts import WorkoutSpill
 
-# start, metric, source, offset in minutes, duration in seconds, value
-SAMPLE = struct.Struct(">IBHhId")
-# start, end, stage, source, offset at the end in minutes, whether the record names its time zone
-SEGMENT = struct.Struct(">IIBHhB")
 MAX_SLEEP_SECONDS = DAY
 # The years ahead that there are partitions for.
 YEARS_AHEAD = 2
 
-IN_BED, AWAKE, ASLEEP, LIGHT, DEEP, REM = range(6)
-STAGES = ("in_bed", "awake", "asleep", "light", "deep", "rem")
 _SLEEP = "HKCategoryValueSleepAnalysis"
 SLEEP_VALUES = {
     f"{_SLEEP}InBed": IN_BED,
@@ -38,27 +41,6 @@ SLEEP_VALUES = {
 }
 
 
-class Single(NamedTuple):
-    """The record that is a day's value: converted, and as it came."""
-
-    start: int
-    source: int
-    offset: int
-    value: float
-    text: str
-    unit: str
-
-
-class Summary(NamedTuple):
-    """What the phone itself shows for a day, as it came; `kcal` and `minutes` are zero if it says nothing."""
-
-    kcal: float
-    minutes: float
-    energy_text: str
-    energy_unit: str
-    minutes_text: str
-
-
 class Records:
     """Takes the elements of an export (see `elements.Sink`) and accounts for each."""
 
@@ -68,7 +50,7 @@ class Records:
         self.dates = Dates()
         self.samples = Spill(scratch, "samples", SAMPLE)
         self.segments = Spill(scratch, "sleep", SEGMENT)
-        self.workouts = WorkoutSpill(scratch, self)
+        self.workouts = WorkoutSpill(scratch, account, self._workout_period)
         # By day and metric; and by day.
         self.singles: dict[tuple[int, int], Single] = {}
         self.summaries: dict[int, Summary] = {}
@@ -115,7 +97,10 @@ class Records:
     def _sample(self, metric: metrics.Metric, attributes: Attributes, zone: str | None) -> None:
         code, _, factors, low, high = metric
         try:
-            value = float(attributes["value"])
+            text = attributes["value"]
+            value = float(text)
+            if "_" in text:
+                raise ValueError
         except ValueError:
             raise Rejected("bad_value", "value must be a number") from None
         try:
@@ -124,10 +109,9 @@ class Records:
             value = self._convert(metric, attributes, value)
         if not low <= value <= high:
             raise Rejected(*_why_not(value))
-        text = attributes["startDate"]
-        start, offset = self.dates.instant(text)
-        end_text = attributes["endDate"]
-        end = start if end_text == text else self.dates.instant(end_text)[0]
+        start_text, end_text = attributes["startDate"], attributes["endDate"]
+        start, offset = self.dates.instant(start_text)
+        end = start if end_text == start_text else self.dates.instant(end_text)[0]
         if start < EARLIEST or end > self._latest:
             raise Rejected("date_out_of_range", "the dates lie before the year 2000 or after the export")
         if end < start:
@@ -136,7 +120,7 @@ class Records:
             offset = self.zoned(zone, start, offset)
         source = self.sources.number(attributes.get("sourceName"), attributes.get("device"))
         if code >= metrics.FIRST_SINGLE:
-            self._single(code, Single(start, source, offset, value, attributes["value"], attributes["unit"]), end)
+            self._single(code, Single(start, source, offset, value, text, attributes["unit"]), end)
             return
         if code >= metrics.FIRST_TOTAL and end - start > metrics.MAX_TOTAL_SECONDS:
             raise Rejected("too_long", "the record lasts longer than four days")
@@ -192,6 +176,12 @@ class Records:
             raise Rejected("end_before_start", "endDate lies before startDate")
         self._last_instant = max(self._last_instant, end)
         return start, end, offset
+
+    def _workout_period(self, attributes: Attributes, zone: str | None) -> tuple[int, int, int]:
+        """Start, end and the offset at the start."""
+        start, end, _ = self.period(attributes)
+        offset = self.dates.instant(attributes["startDate"])[1]
+        return start, end, offset if zone is None else self.zoned(zone, start, offset)
 
     def zoned(self, zone: str, instant: int, otherwise: int) -> int:
         """The offset of a record's own time zone; all dates are written in that of the phone at export."""
@@ -266,7 +256,7 @@ class Records:
         """To be called when everything has been read."""
         self.samples.flush()
         self.segments.flush()
-        self.workouts.flush()
+        self.workouts.close()
 
 
 def _number(text: str, attribute: str) -> float:
@@ -284,28 +274,3 @@ def _why_not(value: float) -> tuple[str, str]:
     if not math.isfinite(value):
         return "bad_value", "value must be a finite number"
     return "out_of_range", "value lies outside what is possible"
-
-
-def raw_single(single: Single, sources: Sources) -> dict[str, Any]:
-    """A value as it came, with where and when it came from."""
-    from services.tracking.apple_health.dates import offset_text, to_text
-
-    source = sources.all[single.source]
-    raw = {
-        "value": single.text,
-        "unit": single.unit,
-        "start": to_text(single.start),
-        "offset": offset_text(single.offset),
-        "source": source.name,
-        "device": source.device,
-    }
-    return {name: value for name, value in raw.items() if value}
-
-
-def unpacked(records: Iterator[bytes]) -> Iterator[tuple[Any, ...]]:
-    """Samples or segments in order, each that is there twice only once."""
-    before = b""
-    for packed in records:
-        if packed != before:
-            before = packed
-            yield SAMPLE.unpack(packed)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 DEFAULT_PRIORITY = ("watch", "phone", "other")
 MAX_SOURCES = 5000
 MAX_NAME_LENGTH = 80
+MAX_DEVICE_LENGTH = 200
 # Each export writes where the object lay in the phone's memory.
 _POINTER = re.compile(r"0x[0-9a-fA-F]+")
 _DEVICE_NAME = re.compile(r"\b(?:name|model|hardware):\s*(Apple ?Watch|Watch|iPhone|iPad)", re.IGNORECASE)
@@ -47,8 +48,7 @@ class Sources:
         return number
 
     def _add(self, name: str | None, device: str | None) -> int:
-        clean = _POINTER.sub("", device or "").replace("<<HKDevice: >, ", "").removesuffix(">")[:200]
-        source = Source((name or "")[:MAX_NAME_LENGTH], _kind(name or "", device or ""), clean)
+        source = Source((name or "")[:MAX_NAME_LENGTH], _kind(name or "", device or ""), clean_device(device or ""))
         if source not in self._known and len(self.all) >= MAX_SOURCES:
             source = Source("", "other", "")
         number = self._known.setdefault(source, len(self.all))
@@ -67,6 +67,11 @@ class Sources:
         places = sorted({self.place(number) for number in range(len(self.all))})
         rank = {place: index for index, place in enumerate(places)}
         return [rank[self.place(number)] for number in range(len(self.all))]
+
+
+def clean_device(text: str) -> str:
+    """`name:Apple Watch, …` out of `<<HKDevice: 0x282a45810>, name:Apple Watch, …>`: what every export says alike."""
+    return _POINTER.sub("", text).replace("<<HKDevice: >, ", "").removesuffix(">")[:MAX_DEVICE_LENGTH]
 
 
 def _kind(name: str, device: str) -> str:

@@ -1,4 +1,4 @@
-"""Sorting more samples than memory should hold: a file for each month while reading, each sorted when it is read back."""
+"""Sorting more samples than memory should hold: a file for each month, sorted when it is read back."""
 
 import heapq
 import struct
