@@ -1,0 +1,1 @@
+"""What Vitalis does a second, beside what does the same without it."""
