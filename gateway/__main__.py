@@ -1,6 +1,7 @@
 """Runs the gateway: `python -m gateway`, set up by the environment variables `GATEWAY_*`."""
 
 import asyncio
+import signal
 import sys
 
 import uvicorn
@@ -36,6 +37,10 @@ async def serve(settings: GatewaySettings) -> None:
         timeout_graceful_shutdown=settings.grace_seconds,
         limit_concurrency=settings.max_connections,
     )
+    # uvicorn ends gracefully and then repeats the signal to whom it belonged
+    # before; with nobody there, a wanted end is exit 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     await uvicorn.Server(config).serve()
 
 
