@@ -78,17 +78,19 @@ def from_json(error: Mapping[str, Any], status: int, request_id: str = "") -> Vi
     """The error of the API's JSON form `{"code", "status", "message", "details"}`."""
     reason, violations = str(error.get("status", "UNKNOWN")), []
     details = error.get("details")
-    for detail in details if isinstance(details, list) else ():
+    for detail in filter(_is_object, details if isinstance(details, list) else ()):
         kind = str(detail.get("@type", ""))
         if kind.endswith("google.rpc.ErrorInfo"):
             reason = str(detail.get("reason", reason))
         elif kind.endswith("google.rpc.BadRequest"):
-            for broken in detail.get("field_violations", detail.get("fieldViolations", ())):
+            for broken in filter(_is_object, detail.get("field_violations", ())):
                 violations.append(Violation(str(broken.get("field", "")), str(broken.get("description", ""))))
-        elif kind.endswith("google.rpc.RequestInfo"):
-            request_id = request_id or str(detail.get("request_id", detail.get("requestId", "")))
     message = str(error.get("message", "the request failed"))
     return VitalisError(status, reason, message, violations=violations, request_id=request_id)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def unexpected(status: int, what: str, request_id: str = "") -> VitalisError:
