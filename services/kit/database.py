@@ -6,6 +6,8 @@ therefore works behind a transaction-mode PgBouncer.
 """
 
 import os
+import re
+import select
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -109,8 +111,14 @@ class Database:
             "postgresql+psycopg://", poolclass=sa.pool.NullPool, async_creator=self._checkout
         )
 
-    async def _checkout(self) -> DriverConnection[Any]:
-        return await self.pool.getconn()
+    async def _checkout(self, timeout: float | None = None) -> DriverConnection[Any]:  # noqa: ASYNC109
+        """A connection that the server has not closed while it was idle: a write is not tried again on another."""
+        while True:
+            connection = await self.pool.getconn(timeout)
+            if not _spoken_to(connection):
+                return connection
+            connection.pgconn.finish()
+            await self.pool.putconn(connection)
 
     async def open(self) -> None:
         """Opens the pool. Raises UnsafeRole if the role could get around row-level security."""
@@ -123,8 +131,11 @@ class Database:
 
     async def ping(self) -> None:
         """Proves that the database answers. Raises if it does not."""
-        async with self.pool.connection(timeout=2) as connection:
+        connection = await self._checkout(timeout=2)
+        try:
             await connection.execute("SELECT 1")
+        finally:
+            await self.pool.putconn(connection)
 
     async def fetch(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Reads rows in a transaction of the current caller, in one round trip.
@@ -173,6 +184,13 @@ class Database:
                 raise UnsafeRole(f"the database role {why}; connect as the service's app role")
 
 
+def _spoken_to(connection: DriverConnection[Any]) -> bool:
+    """Whether the server has sent something to an idle connection, unasked: that is how it says goodbye."""
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class UnsafeRole(Exception):
     """The service was told to connect as a role that row-level security does not hold."""
 
@@ -210,7 +228,8 @@ def to_service_error(error: BaseException) -> ServiceError | None:
 
 
 def _check_violation(error: psycopg.errors.CheckViolation) -> ServiceError:
-    table, constraint = error.diag.table_name or "", error.diag.constraint_name
+    # A partition's name is its table's with the year, and its constraints are called as the table's.
+    table, constraint = re.sub(r"_\d{4}$", "", error.diag.table_name or ""), error.diag.constraint_name
     if not constraint:
         return ServiceError("DATE_OUT_OF_RANGE", "the date lies outside the years that can be stored")
     rule = constraint.removeprefix("ck_").removeprefix(f"{table}_")

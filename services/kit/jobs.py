@@ -65,7 +65,8 @@ class Jobs:
                         raise
                     line.info("job", state="done")
 
-            task: Task = self.app.task(name=name, **options)(run)
+            register: Any = self.app.task
+            task: Task = register(name=name, **options)(run)
             return task
 
         return declare

@@ -1,6 +1,6 @@
 """Standard methods over one table (AIP-131 to 135, 158, 164, 154), declared and not written.
 
-    DAILY = Resource(pb.WearableDaily, wearable_daily, what="daily row", order_by=("date", "source"), date_column="date")
+    DAILY = Resource(pb.WearableDaily, wearable_daily, what="daily row", order_by=("date", "source"))
 
     class WearablesServicer(...):
         GetWearableDaily = get(DAILY)

@@ -39,7 +39,7 @@ async def listed(who: As, **query: Any) -> pb.ListWearableDailyResponse:
     return await who.wearables("ListWearableDaily", pb.ListWearableDailyRequest(user_id=who.id, **query))
 
 
-FULL = {
+FULL: dict[str, Any] = {
     "resting_hr_bpm": 52,
     "max_hr_bpm": 181,
     "hrv_rmssd_ms": 45.5,
@@ -66,7 +66,7 @@ FULL = {
 
 
 async def test_a_full_day_comes_back_as_it_was_sent(ada: As) -> None:
-    sent = day(**FULL, raw_data={"note": "as it came", "nested": {"list": [1, "two", None]}})
+    sent = day(0, "garmin", **FULL, raw_data={"note": "as it came", "nested": {"list": [1, "two", None]}})
     sent.source_as_of.CopyFrom(instant("2026-03-02T05:00:00+00:00"))
     assert await put(ada, sent) == pb.WriteCounts(stored=1)
     (row,) = (await listed(ada)).wearable_daily
@@ -158,7 +158,8 @@ async def test_pages_bounds_and_sources(ada: As) -> None:
     )
     bounded = (await listed(ada, start_date="2026-03-02", end_date="2026-03-03", source="oura")).wearable_daily
     assert [(row.steps, row.source) for row in bounded] == [(2, "oura"), (1, "oura")]
-    collected, token = [], ""
+    collected: list[pb.WearableDaily] = []
+    token = ""
     while True:
         page = await listed(ada, page_size=3, page_token=token)
         collected += page.wearable_daily
