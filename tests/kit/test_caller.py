@@ -164,7 +164,11 @@ def test_a_token_for_one_service_does_not_open_another() -> None:
     refused(CallerSigner("gateway", GATEWAY).token(ADA, "tracking"), audience="identity")
 
 
-@pytest.mark.parametrize("kid", [None, "", "unknown", key_id(INSIGHTS), 7, ["a"], "../gateway.pem"])
+@pytest.mark.parametrize(
+    "kid",
+    [None, "", "unknown", key_id(INSIGHTS), 7, ["a"], "../gateway.pem"],
+    ids=["none", "empty", "unknown", "insights", "number", "list", "path"],
+)
 def test_an_unknown_key_is_refused(kid: Any) -> None:
     refused(by_hand({"kid": kid}))
 
