@@ -155,6 +155,8 @@ class Gateway:
             raise invalid("path", "must be UTF-8, percent-encoded") from None
         if match is None:
             raise NoSuchRouteError(self._router.allowed(path))
+        if method == "HEAD" and not isinstance(match.target, UnaryRoute):
+            raise NoSuchRouteError(self._router.allowed(path))
         exchange.match = match
         return match.target
 

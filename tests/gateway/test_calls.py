@@ -284,6 +284,7 @@ async def test_head_is_get_without_a_body(client: Client) -> None:
     assert answer.status_code == 200
     assert answer.content == b""
     assert int(answer.headers["content-length"]) > 10
+    assert (await client.head(f"{THINGS}/7:watch")).status_code == 405
 
 
 async def test_raw_bytes_of_http_body(client: Client, backend: Backend) -> None:
