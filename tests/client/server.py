@@ -156,6 +156,8 @@ class Server:
             ("GET", imports + "/{id}", self.get_import),
             ("GET", user + "/days", self.list_days),
             ("GET", user + "/wearable-sleep", self.list_nights),
+            ("GET", user + "/wearable-sleep/{id}", self.get_night),
+            ("GET", user + "/wearable-activities/{id}", self.get_workout),
             ("GET", user + "/wearable-activities", self.list_workouts),
         ]
         routes = [self._route(*route, needs_token=False) for route in open_routes]
@@ -291,6 +293,21 @@ class Server:
             return problem
         rows, token = cut(request, between(request, self.workouts, "activity_date"))
         return reply(wearables_pb2.ListWearableActivityResponse(wearable_activities=rows, next_page_token=token))
+
+    async def get_night(self, request: Request) -> Response:
+        return reply(with_offset(request, self.nights))
+
+    async def get_workout(self, request: Request) -> Response:
+        return reply(with_offset(request, self.workouts))
+
+
+def with_offset(request: Request, rows: list[Any]) -> message.Message:
+    """One row, with the raw data that lists leave out."""
+    row = next(row for row in rows if row.id == request.path_params["id"])
+    whole: message.Message = type(row)()
+    whole.CopyFrom(row)
+    json_format.ParseDict({"raw_data": {"offset": "-07:00"}}, whole)
+    return whole
 
 
 def person(email: str) -> users_pb2.User:

@@ -174,22 +174,34 @@ def test_dates_that_are_none(logged_in: Run) -> None:
 
 
 def test_nights_and_workouts(logged_in: Run, server: Server) -> None:
-    night = wearables_pb2.WearableSleep(sleep_date="2026-11-19", total_sleep_minutes=462, source="apple_health")
+    night = wearables_pb2.WearableSleep(id="n1", sleep_date="2026-11-19", total_sleep_minutes=462)
+    night.sleep_start.FromJsonString("2026-11-19T06:10:00Z")
     workout = wearables_pb2.WearableActivity(
-        activity_date="2026-11-18",
-        activity_type="strength_training",
-        activity_name="Legs\x1b[2J",
-        duration_seconds=3720,
+        id="w1", activity_date="2026-11-18", activity_type="strength_training", activity_name="[b]Legs\x1b[2J"
     )
-    workout.start_time.FromJsonString("2026-11-18T17:05:00Z")
-    for row in (night, workout):
+    workout.duration_seconds = 3720
+    workout.start_time.FromJsonString("2026-11-19T02:05:00Z")
+    dated(night, workout)
+    server.nights, server.workouts = [night], [workout]
+    assert logged_in("nights").stdout.splitlines()[1].split() == ["2026-11-19", "7:42", "23:10"]
+    shown = logged_in("workouts").stdout
+    assert shown.splitlines()[1].split() == ["2026-11-18", "19:05", "strength", "training", "1:02", "[b]Legs\ufffd[2J"]
+
+
+def test_times_of_many_nights_are_in_utc(logged_in: Run, server: Server) -> None:
+    for number in range(101):
+        night = wearables_pb2.WearableSleep(id=f"n{number}", sleep_date="2026-11-19")
+        night.sleep_start.FromJsonString("2026-11-19T06:10:00Z")
+        server.nights.append(night)
+    dated(*server.nights)
+    assert logged_in("nights", "--last", "101").stdout.count(" 06:10Z") == 101
+    assert not server.requests["get_night"]
+
+
+def dated(*rows: wearables_pb2.WearableSleep | wearables_pb2.WearableActivity) -> None:
+    for row in rows:
         row.created_at.FromJsonString("2026-11-20T12:00:00Z")
         row.updated_at.FromJsonString("2026-11-20T12:00:00Z")
-    server.nights, server.workouts = [night], [workout]
-    assert logged_in("nights").stdout.splitlines()[1].split() == ["2026-11-19", "7:42", "apple", "health"]
-    shown = logged_in("workouts").stdout
-    assert shown.splitlines()[1].split()[:5] == ["2026-11-18", "17:05Z", "strength", "training", "1:02"]
-    assert "\x1b" not in shown
 
 
 def test_nothing_to_show(logged_in: Run) -> None:

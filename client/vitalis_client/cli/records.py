@@ -1,6 +1,6 @@
 """Commands about what was recorded: days, nights, workouts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from itertools import islice
 from typing import Annotated, TypeVar
@@ -16,7 +16,10 @@ from vitalis_client.contract.models import WearableActivity, WearableSleep
 
 PANEL = "Records"
 LAST = 30
+# Lists leave out the raw data that holds the local offset, so it is asked for row by row.
+MAX_ASKED = 100
 Row = TypeVar("Row", bound=BaseModel)
+Timed = TypeVar("Timed", WearableSleep, WearableActivity)
 
 From = Annotated[
     datetime | None,
@@ -45,8 +48,11 @@ def days(start: From = None, end: To = None, last: Last = None, url: Url = DEFAU
     """Show days: steps, energy, heart, each value from the best source that has one."""
     with connect(url) as api:
         wanted = limit(start, end, last)
-        rows = api.days(text(start), text(end), page_size=page(wanted))
-        output(islice(rows, wanted), DAYS, "day", url, json)
+        rows = islice(api.days(text(start), text(end), page_size=page(wanted)), wanted)
+        if json:
+            print_array(rows)
+        else:
+            show(list(rows), DAYS, "day", url)
 
 
 def nights(
@@ -57,11 +63,15 @@ def nights(
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """Show nights by the date they ended on. Times with a Z are UTC."""
+    """Show nights by the date they ended on. Times are the night's own; those with a Z are UTC."""
     with connect(url) as api:
         wanted = limit(start, end, last)
-        rows = api.nights(text(start), text(end), source=source, page_size=page(wanted))
-        output(islice(rows, wanted), nights_columns(zone), "night", url, json)
+        rows = islice(api.nights(text(start), text(end), source=source, page_size=page(wanted)), wanted)
+        if json:
+            print_array(rows)
+        else:
+            found = list(rows)
+            show(found, nights_columns(zones(found, api.get_night)), "night", url)
 
 
 def workouts(
@@ -73,27 +83,44 @@ def workouts(
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """Show workouts and other activities. Times with a Z are UTC."""
+    """Show workouts and other activities. Times are those of the place; those with a Z are UTC."""
     with connect(url) as api:
         wanted = limit(start, end, last)
-        rows = api.workouts(text(start), text(end), source=source, activity_type=type, page_size=page(wanted))
-        output(islice(rows, wanted), workouts_columns(zone), "workout", url, json)
+        listed = api.workouts(text(start), text(end), source=source, activity_type=type, page_size=page(wanted))
+        rows = islice(listed, wanted)
+        if json:
+            print_array(rows)
+        else:
+            found = list(rows)
+            show(found, workouts_columns(zones(found, api.get_workout)), "workout", url)
 
 
-def output(rows: Iterator[Row], columns: Sequence[Column[Row]], what: str, url: str, json: bool) -> None:
-    """Prints rows as one JSON array or as a table, in the API's order: the newest first."""
-    if json:
-        print_array(rows)
-        return
-    found = list(rows)
-    if found:
-        console = stdout()
-        shown, left_out = table(columns, found, console.width)
-        console.print(shown)
-        if left_out:
-            say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
-    else:
+def show(rows: Sequence[Row], columns: Sequence[Column[Row]], what: str, url: str) -> None:
+    """Prints rows as a table, in the API's order: the newest first."""
+    if not rows:
         say(f"there is no {what} to show; bring some in with: {hint('import FILE', url)}")
+        return
+    console = stdout()
+    shown, left_out = table(columns, rows, console.width)
+    console.print(shown)
+    if left_out:
+        say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
+
+
+def zones(rows: Sequence[Timed], read: Callable[[str], Timed]) -> Callable[[Timed], tzinfo | None]:
+    """The local zone of each row, as its raw data tells it; None where it does not, or rows are too many to ask."""
+    known: dict[str, tzinfo | None] = {}
+    if len(rows) <= MAX_ASKED:
+        known = {row.id: zone((read(row.id).raw_data or {}).get("offset")) for row in rows}
+    return lambda row: known.get(row.id)
+
+
+def zone(offset: object) -> tzinfo | None:
+    """The zone of an offset such as `-07:00`."""
+    try:
+        return datetime.strptime(str(offset), "%z").tzinfo
+    except ValueError:
+        return None
 
 
 def limit(start: datetime | None, end: datetime | None, last: int | None) -> int | None:
@@ -109,7 +136,3 @@ def page(wanted: int | None) -> int:
 
 def text(day: datetime | None) -> str:
     return day.date().isoformat() if day else ""
-
-
-def zone(row: WearableSleep | WearableActivity) -> tzinfo | None:
-    return None
