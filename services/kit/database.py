@@ -92,6 +92,19 @@ class Statement:
         self.constants = {name: value for name, value in compiled.params.items() if value is not None}
 
 
+class _Lent(DriverConnection[Any]):
+    """A connection that goes back to its pool when it is closed, broken or not.
+
+    psycopg's own `close_returns` keeps a broken one, and the pool a place less.
+    """
+
+    lender: psycopg_pool.AsyncConnectionPool[Any] | None = None
+
+    async def close(self) -> None:
+        lender, self.lender = self.lender, None
+        await (lender.putconn(self) if lender else super().close())
+
+
 class Database:
     """The pool of one service, connecting as the role that owns nothing."""
 
@@ -104,18 +117,19 @@ class Database:
             timeout=POOL_TIMEOUT_SECONDS,
             reconnect_timeout=30,
             open=False,
-            close_returns=True,
+            connection_class=_Lent,
             kwargs={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
         )
         self.engine = create_async_engine(
             "postgresql+psycopg://", poolclass=sa.pool.NullPool, async_creator=self._checkout
         )
 
-    async def _checkout(self, timeout: float | None = None) -> DriverConnection[Any]:  # noqa: ASYNC109
+    async def _checkout(self, timeout: float | None = None) -> _Lent:  # noqa: ASYNC109
         """A connection that the server has not closed while it was idle: a write is not tried again on another."""
         while True:
             connection = await self.pool.getconn(timeout)
             if not _spoken_to(connection):
+                connection.lender = self.pool
                 return connection
             connection.pgconn.finish()
             await self.pool.putconn(connection)
@@ -135,7 +149,7 @@ class Database:
         try:
             await connection.execute("SELECT 1")
         finally:
-            await self.pool.putconn(connection)
+            await connection.close()
 
     async def fetch(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Reads rows in a transaction of the current caller, in one round trip.
