@@ -14,6 +14,9 @@ import pytest
 
 from tests.databases import DatabaseServer, ServiceDatabase, embedded_server, external_server
 
+# Programs that tests start are no forks that call gRPC; its handlers of fork()
+# would only disturb them.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 SERVER = pytest.StashKey[DatabaseServer]()
 INPUT = "vitalis_database_server"
 

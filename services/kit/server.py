@@ -19,6 +19,8 @@ from services.kit.settings import ServiceSettings
 log = structlog.get_logger()
 HEALTH_INTERVAL_SECONDS = 2.0
 MAX_CONNECTION_AGE_MS = 5 * 60_000
+# An upload or a watch may outlive its connection's age by this much.
+MAX_CALL_MS = 60 * 60_000
 
 
 class Servicer(NamedTuple):
@@ -44,7 +46,7 @@ class Server:
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
-                ("grpc.max_connection_age_grace_ms", 60_000),
+                ("grpc.max_connection_age_grace_ms", MAX_CALL_MS),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ],

@@ -143,11 +143,19 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
 async def _chunks(
     first: pb.CreateImportRequest, requests: AsyncIterator[pb.CreateImportRequest]
 ) -> AsyncIterator[bytes]:
+    """The file's bytes. Raises CANCELLED unless the stream ends with its mark, a message without data.
+
+    Where a client breaks off, gRPC ends the stream just as for one that is complete.
+    """
     if first.file.data:
         yield first.file.data
+    complete = False
     async for request in requests:
-        if request.file.data:
+        complete = not request.file.data
+        if not complete:
             yield request.file.data
+    if not complete:
+        raise ServiceError("CANCELLED", "the upload broke off")
 
 
 class UploadSweeper:

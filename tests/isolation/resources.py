@@ -1,0 +1,84 @@
+"""How a person comes to have one of each kind of resource, and everything that is stored about them."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from services.kit.caller import ANONYMOUS, Caller
+from tests.databases import ServiceDatabase
+from tests.harness import Running, person
+from tests.rpcs import Rpc, rpcs
+
+
+class Owned(NamedTuple):
+    """Somebody, and the id of a resource of theirs."""
+
+    owner: Caller
+    id: str
+
+
+Maker = Callable[[Running], Awaitable[Owned]]
+REQUEST_ID = "the-same-for-everybody"
+
+
+async def make(collection: str, running: Running) -> Owned:
+    """Somebody who has one of these. Fails for a kind of resource that nobody has said how to make."""
+    if maker := MAKERS.get(collection):
+        return await maker(running)
+    of_it = {rpc.method.name: rpc for rpc in rpcs() if rpc.collection == collection}
+    ways = [name for verb in ("Create", "BatchUpsert") for name in of_it if name.startswith(verb)]
+    lists = [name for name in of_it if name.startswith("List")]
+    assert ways and lists, f"say in tests/isolation/resources.py how somebody comes to have one of {collection}"
+    owner = person()
+    await call(running, of_it[ways[0]], owner, request_id=REQUEST_ID)
+    return Owned(owner, _first_id(await call(running, of_it[lists[0]], owner)))
+
+
+async def call(running: Running, rpc: Rpc, caller: Caller, **given: Any) -> Any:
+    """One call as somebody, about themselves unless it says otherwise."""
+    requests = rpc.ask(**{"user_id": caller.subject, **given})
+    return await rpc.call(running.channel, requests, running.metadata(caller))
+
+
+def _first_id(response: Any) -> str:
+    rows = next(value for field, value in response.ListFields() if field.is_repeated)
+    return str(rows[0].id)
+
+
+async def _registered(running: Running) -> Owned:
+    register = next(rpc for rpc in rpcs() if rpc.method.name == "Register")
+    answer = await call(running, register, ANONYMOUS)
+    return Owned(person(answer.user.id), answer.user.id)
+
+
+def _as(collection: str) -> Maker:
+    async def maker(running: Running) -> Owned:
+        return await make(collection, running)
+
+    return maker
+
+
+# Those that are not made by their own Create or BatchUpsert.
+MAKERS: dict[str, Maker] = {
+    "users": _registered,
+    "days": _as("wearable-daily"),
+    "": _as("wearable-daily"),
+}
+
+
+def everything_about(database: ServiceDatabase, subject: str) -> list[str]:
+    """Every row of every table that mentions a person, as its owner sees it, which is everything."""
+    found = []
+    with psycopg.connect(database.migrator_url) as owner:
+        tables = owner.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
+        ).fetchall()
+        for (table,) in tables:
+            statement = sql.SQL("SELECT to_jsonb(t) FROM {} AS t WHERE to_jsonb(t)::text LIKE %s")
+            rows = owner.execute(statement.format(sql.Identifier(table)), [f"%{subject}%"])
+            found += [f"{table} {json.dumps(row, sort_keys=True)}" for (row,) in rows]
+    return sorted(found)

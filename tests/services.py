@@ -1,0 +1,69 @@
+"""Every service by its name, in this process."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from services.identity import __main__ as identity
+from services.identity.settings import IdentitySettings
+from services.kit.main import Service
+from services.kit.settings import ServiceSettings
+from services.tracking import __main__ as tracking
+from services.tracking.settings import TrackingSettings
+from tests.databases import ServiceDatabase
+from tests.harness import Running, Trust, make_trust, running, write_key
+
+CloneDatabase = Callable[[str], ServiceDatabase]
+
+
+def identity_settings(directory: Path, **common: Any) -> IdentitySettings:
+    key = directory / "signing.pem"
+    write_key(key)
+    return IdentitySettings(signing_key_files=(key,), **common)
+
+
+def tracking_settings(directory: Path, **common: Any) -> TrackingSettings:
+    return TrackingSettings(
+        object_store_url=f"file://{directory}/objects", scratch_directory=directory, upload_max_bytes=2**20, **common
+    )
+
+
+SERVICES: dict[str, tuple[Service[Any], Callable[..., ServiceSettings]]] = {
+    "identity": (identity.SERVICE, identity_settings),
+    "tracking": (tracking.SERVICE, tracking_settings),
+}
+
+
+@asynccontextmanager
+async def serving(name: str, directory: Path, database: ServiceDatabase, trust: Trust) -> AsyncIterator[Running]:
+    """One service, with usual settings."""
+    service, make_settings = SERVICES[name]
+    settings = make_settings(
+        directory,
+        listen="127.0.0.1:0",
+        database_url=SecretStr(database.app_url),
+        caller_key_file=trust.caller_key_file,
+        trusted_callers_file=trust.trusted_callers_file,
+        grace_seconds=0,
+    )
+    async with running(service, settings, database, trust) as one:
+        yield one
+
+
+@asynccontextmanager
+async def start_on_demand(directory: Path, clone_database: CloneDatabase) -> AsyncIterator[Callable[[str], Any]]:
+    """`await start("tracking")` is that service, the same one each time."""
+    trust = make_trust(directory)
+    started: dict[str, Running] = {}
+    async with AsyncExitStack() as stack:
+
+        async def start(name: str) -> Running:
+            if name not in started:
+                one = serving(name, directory, clone_database(name), trust)
+                started[name] = await stack.enter_async_context(one)
+            return started[name]
+
+        yield start
