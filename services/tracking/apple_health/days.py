@@ -17,8 +17,8 @@ SOURCE = "apple_health"
 BASELINE_NIGHTS = 28
 BASELINE_LEAST = 7
 MAX_RAW_SOURCES = 10
-# A record reaches four days on at the most, a local day begins at most 14 hours before the one in UTC.
-SETTLED_SECONDS = metrics.MAX_TOTAL_SECONDS + DAY
+# No local day begins or ends that much apart from the one in UTC.
+SETTLED_SECONDS = DAY
 
 COUNT, SUM, LOW, HIGH = range(4)
 # One metric's samples of a day from one source: how many, their sum, the lowest, the highest.
@@ -92,7 +92,8 @@ class _Days:
         static = sorted({*self._records.summaries, *(day for day, _ in self._records.singles)}, reverse=True)
         for until, bucket in self._records.samples.sorted_buckets():
             self._take(bucket)
-            yield from self._settled((until - SETTLED_SECONDS) // DAY, static)
+            open_from = min(overlap.settle(until) for overlap in self._overlaps.values())
+            yield from self._settled(int(open_from - SETTLED_SECONDS) // DAY, static)
         for overlap in self._overlaps.values():
             overlap.flush()
         yield from self._settled(None, static)

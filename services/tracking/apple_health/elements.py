@@ -30,6 +30,7 @@ _LONGEST_NEXT = len("<VisionPrescription") + 1
 _TYPE = re.compile(rb"<(\w{1,40})(?:[^<]*?\s(?:type|workoutActivityType)=\"(\w{1,100})\")?")
 _BROKEN_DECLARATION = re.compile(rb"<!(?:ELEMENT|ATTLIST)[^>]*<!")
 _PREFIX = b"<HealthData>"
+_INVALID_TOKEN = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
 
 Attributes = dict[str, str]
 # A child element of a top-level element: how deep below it, its name, its attributes.
@@ -141,17 +142,18 @@ class _Reader:
             try:
                 self._parser.Parse(data, False)
             except expat.ExpatError:
-                self._give_up(self._base + self._parser.ErrorByteIndex)
+                invalid = self._parser.ErrorCode == _INVALID_TOKEN
+                self._give_up(self._base + self._parser.ErrorByteIndex, invalid)
                 continue
             except _Misplaced:
-                self._give_up(self._error_at)
+                self._give_up(self._error_at, True)
                 continue
             done = self._base + self._parser.CurrentByteIndex
             self._window = self._window[done - self._window_start :]
             self._window_start = done
             if len(self._window) <= MAX_TOKEN_BYTES:
                 return
-            self._give_up(done)
+            self._give_up(done, False)
             data = b""
 
     def finish(self) -> None:
@@ -160,28 +162,29 @@ class _Reader:
             return
         raise RefusedFile(f"the XML is cut off: it ends before </HealthData>; {HOW_TO_EXPORT}")
 
-    def _give_up(self, at: int) -> None:
-        """Reports the malformed element that the parser has met at `at`, and looks for the next one."""
+    def _give_up(self, at: int, before_next: bool) -> None:
+        """Reports the malformed element that the parser has met at `at`, and looks for the next one.
+
+        With `before_next` an element that begins at `at` is not the malformed one, only where that becomes plain.
+        """
         if self.closed:
             self._sink.warn("there is something after the end of HealthData; it was not read")
             return
+        window = self._window
         inside = self._depth >= 2
         index = at - self._window_start
-        leftover = (
-            not inside
-            and self._restarted
-            and self._window.startswith(b"</", index)
-            and not self._window.startswith(b"</HealthData", index)
-        )
-        if not leftover:
-            tag = self._window.rfind(b"<", 0, index + 1)
+        before_next = before_next and _NEXT.match(window, index) is not None
+        # The end of an element whose beginning has been reported already.
+        leftover = not inside and self._restarted and window.startswith(b"</", index)
+        if not leftover or window.startswith(b"</HealthData", index):
+            tag = window.rfind(b"<", 0, index if before_next else index + 1)
             offset = self._offset if inside else self._window_start + max(tag, 0)
             rejected = Rejected("malformed_xml", "the element is not well-formed XML")
             self._sink.malformed(rejected, self._type_at(inside, tag), offset)
         self._parser = None
-        # An error at the very byte that reading began at must not be met again.
-        skip = max(index, self._base + len(_PREFIX) - self._window_start + 1 if self._restarted else 1)
-        self._window = self._window[skip:]
+        self._restarted = True
+        skip = index if before_next else index + 1
+        self._window = window[skip:]
         self._window_start += skip
 
     def _type_at(self, inside: bool, tag: int) -> str:
@@ -200,7 +203,6 @@ class _Reader:
         self._window = self._window[match.start() :]
         self._window_start += match.start()
         self._start_parser(self._window_start - len(_PREFIX))
-        self._restarted = True
         self._parser.Parse(_PREFIX, False)
         return True
 

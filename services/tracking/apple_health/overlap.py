@@ -50,6 +50,12 @@ class Overlap:
         if segment.end > self._end:
             self._end = segment.end
 
+    def settle(self, until: float) -> float:
+        """What nothing later than `until` can touch is resolved; gives the first instant that is still open."""
+        if self._end <= until:
+            self.flush()
+        return min((segment.start for segment in self._cluster), default=until)
+
     def flush(self) -> None:
         """Resolves what has been taken so far."""
         if len(self._ranks) > 1:
