@@ -19,6 +19,11 @@ class Peer:
     name: str
     runs: list[float]
 
+    @property
+    def value(self) -> float:
+        """The median of the runs."""
+        return statistics.median(self.runs)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -47,8 +52,7 @@ class Figure:
         """How many times as good as the peer: above 1 is better than it."""
         if self.peer is None:
             return None
-        peer = statistics.median(self.peer.runs)
-        return self.value / peer if self.better == "more" else peer / self.value
+        return self.value / self.peer.value if self.better == "more" else self.peer.value / self.value
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,10 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return sorted(values)[max(0, -(-len(values) * percent // 100) - 1)]
 
 
-def machine(postgres_version: str) -> str:
-    """What the figures depend on: cores, Python, PostgreSQL."""
-    return (
-        f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()}), "
-        f"Python {platform.python_version()}, PostgreSQL {postgres_version}"
-    )
+def machine(postgres: str = "") -> str:
+    """What the figures depend on: cores, Python and, if it was used, PostgreSQL."""
+    where = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()}), Python {platform.python_version()}"
+    return f"{where}, PostgreSQL {postgres}" if postgres else where
 
 
 def postgres_version(url: str) -> str:

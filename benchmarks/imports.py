@@ -1,0 +1,136 @@
+"""An Apple Health export from the start of its upload to a person's days, beside healthkit-to-sqlite."""
+
+import datetime as dt
+import json
+import os
+import sys
+import tempfile
+import time
+import uuid
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.client import bearer
+from benchmarks.figures import Figure, Peer
+from benchmarks.people import access_tokens
+from benchmarks.stack import describe, peak_memory_mb, port_of, running
+from examples.apple_health import write_export
+from local.runner import Stack
+
+WORKER = "tracking-worker"
+DAYS = 600
+LARGER = 10
+SEED = 1
+LAST_DAY = dt.date(2026, 6, 30)
+RUNS = 3
+POLL_SECONDS = 0.05
+TARGET_PER_SECOND = 30_000
+TARGET_MEMORY_MB = 150
+PEER = "healthkit-to-sqlite"
+
+
+class Run(NamedTuple):
+    """One import: its records, its seconds, and the most memory that its process held, MB of 10**6 bytes."""
+
+    records: int
+    seconds: float
+    memory_mb: float
+
+    @property
+    def per_second(self) -> float:
+        return self.records / self.seconds
+
+
+def measure(*, large: bool) -> tuple[str, list[Figure]]:
+    """The machine and the figures; `large` imports the file that is ten times as large instead."""
+    with running() as stack, tempfile.TemporaryDirectory(prefix="vitalis-bench-") as scratch:
+        file = Path(scratch) / "export.xml"
+        with file.open("wb") as out:
+            # The DTD that iOS 16 writes is broken, and the peer reads well-formed XML only.
+            days = DAYS * (LARGER if large else 1)
+            truth = write_export(out, days, SEED, LAST_DAY, xml=True, broken_dtd=False)
+        size = f"{file.stat().st_size / 1e6:,.0f} MB"
+        if large:
+            run = _import(stack, file, truth.records_read)
+            return describe(stack), [
+                Figure(
+                    f"{size}, {truth.records_read:,} records", "records/s", [run.per_second], target=TARGET_PER_SECOND
+                ),
+                _memory(f"{size}, the worker's peak memory", [run]),
+            ]
+        ours, theirs = [], []
+        for _ in range(RUNS):
+            ours.append(_import(stack, file, truth.records_read))
+            theirs.append(_peer(file, Path(scratch), truth.records_read))
+        machine = describe(stack)
+    speed = Peer(PEER, [run.per_second for run in theirs])
+    memory = Peer(PEER, [run.memory_mb for run in theirs])
+    what = f"{size}, {truth.records_read:,} records"
+    return machine, [
+        Figure(what, "records/s", [run.per_second for run in ours], target=TARGET_PER_SECOND, peer=speed),
+        _memory(f"{size}, the worker's peak memory", ours, memory),
+    ]
+
+
+def _memory(what: str, runs: list[Run], peer: Peer | None = None) -> Figure:
+    return Figure(what, "MB", [run.memory_mb for run in runs], "less", TARGET_MEMORY_MB, peer)
+
+
+def _import(stack: Stack, file: Path, records: int) -> Run:
+    """Imports the file for a new person, by a worker that has done nothing yet."""
+    stack.restart(WORKER)
+    # What the last run wrote must not be paid for by this one.
+    os.sync()
+    (token,) = access_tokens(stack.keys, [uuid.uuid4()])
+    started = time.perf_counter()
+    imported = _upload(port_of(stack), token, file)
+    while imported["status"] in ("queued", "running"):
+        time.sleep(POLL_SECONDS)
+        imported = _get(port_of(stack), token, f"/imports/{imported['id']}")
+    if imported["status"] != "succeeded":
+        raise RuntimeError(f"the import has {imported['status']}: {imported.get('error_message')}")
+    if not _get(port_of(stack), token, "/wearable-daily?page_size=1")["wearable_daily"]:
+        raise RuntimeError("the import has succeeded and there are no days")
+    seconds = time.perf_counter() - started
+    if imported["result"]["records_read"] != records:
+        raise RuntimeError(f"{imported['result']['records_read']} of {records} records were read")
+    return Run(records, seconds, peak_memory_mb(stack.children[WORKER].pid))
+
+
+def _upload(port: int, token: str, file: Path) -> Any:
+    connection = HTTPConnection("127.0.0.1", port, blocksize=2**18)
+    headers = {**bearer(token), "Content-Type": "application/xml", "Content-Length": str(file.stat().st_size)}
+    with file.open("rb") as content:
+        connection.request("POST", "/api/v1/users/me/imports?source=apple_health", content, headers)
+        return _answer(connection)
+
+
+def _get(port: int, token: str, path: str) -> Any:
+    connection = HTTPConnection("127.0.0.1", port)
+    connection.request("GET", f"/api/v1/users/me{path}", headers=bearer(token))
+    return _answer(connection)
+
+
+def _answer(connection: HTTPConnection) -> Any:
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    if response.status != 200:
+        raise RuntimeError(f"answered {response.status}: {content[:300]!r}")
+    return json.loads(content)
+
+
+def _peer(file: Path, scratch: Path, records: int) -> Run:
+    """healthkit-to-sqlite on the same file, as a process of its own."""
+    program = Path(sys.executable).with_name("healthkit-to-sqlite")
+    database = scratch / "peer.db"
+    database.unlink(missing_ok=True)
+    started = time.perf_counter()
+    pid = os.posix_spawn(program, [str(program), "--silent", "--xml", str(file), str(database)], os.environ)
+    _, status, usage = os.wait4(pid, 0)
+    seconds = time.perf_counter() - started
+    if status:
+        raise RuntimeError(f"{PEER} ended with exit code {os.waitstatus_to_exitcode(status)}")
+    # macOS counts bytes, Linux kibibytes.
+    return Run(records, seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6)
