@@ -108,9 +108,7 @@ class Rpc:
         return self._multicallable(channel)(request, metadata=metadata, timeout=30)
 
     async def _last(self, call: Any) -> Any:
-        response = None
-        async for response in call:
-            break
+        response = await call.read()
         call.cancel()
         return response
 
@@ -156,12 +154,12 @@ def sample(kind: type[Message], **given: Any) -> Any:
     return message
 
 
-def is_settable(field: descriptor.FieldDescriptor) -> bool:
+def is_settable(field: Any) -> bool:
     behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
     return field.name not in NEVER_SET and field_behavior_pb2.OUTPUT_ONLY not in behaviors
 
 
-def value(field: descriptor.FieldDescriptor) -> Any:
+def value(field: Any) -> Any:
     """A value that the field's own rules allow."""
     rules = field.GetOptions().Extensions[validate_pb2.field]
     if not field.is_repeated:
@@ -171,7 +169,7 @@ def value(field: descriptor.FieldDescriptor) -> Any:
     return [single(field, rules.repeated.items)]
 
 
-def single(field: descriptor.FieldDescriptor, rules: Any) -> Any:
+def single(field: Any, rules: Any) -> Any:
     if field.message_type:
         if field.message_type.full_name == MOMENT.DESCRIPTOR.full_name:
             return MOMENT

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from services.identity import __main__ as identity
 from services.identity.settings import IdentitySettings
-from services.kit.main import Service
+from services.kit.parts import Service
 from services.kit.settings import ServiceSettings
 from services.tracking import __main__ as tracking
 from services.tracking.settings import TrackingSettings

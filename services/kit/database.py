@@ -148,6 +148,7 @@ class Database:
         connection = await self._checkout(timeout=2)
         try:
             await connection.execute("SELECT 1")
+            await connection.commit()
         finally:
             await connection.close()
 

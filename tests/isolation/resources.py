@@ -31,7 +31,7 @@ async def make(collection: str, running: Running) -> Owned:
     of_it = {rpc.method.name: rpc for rpc in rpcs() if rpc.collection == collection}
     ways = [name for verb in ("Create", "BatchUpsert") for name in of_it if name.startswith(verb)]
     lists = [name for name in of_it if name.startswith("List")]
-    assert ways and lists, f"say in tests/isolation/resources.py how somebody comes to have one of {collection}"
+    assert all((ways, lists)), f"say in tests/isolation/resources.py how somebody comes to have one of {collection}"
     owner = person()
     await call(running, of_it[ways[0]], owner, request_id=REQUEST_ID)
     return Owned(owner, _first_id(await call(running, of_it[lists[0]], owner)))

@@ -12,8 +12,7 @@ import grpc
 
 from protos import generate
 from services.kit.database import Database
-from services.kit.main import Parts, Service
-from services.kit.server import Servicer
+from services.kit.parts import Parts, Service, Servicer
 from services.kit.settings import ServiceSettings
 from tests.harness import Running
 

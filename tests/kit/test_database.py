@@ -172,6 +172,11 @@ async def test_reads_and_writes_survive_connections_that_the_server_dropped(pool
             await pool.ping()
 
 
+async def test_a_ping_leaves_nothing_behind(pool: Database, caplog: pytest.LogCaptureFixture) -> None:
+    await pool.ping()
+    assert caplog.messages == []
+
+
 async def test_an_outage_is_told_as_one_and_ends_by_itself(
     pool: Database, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
