@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.kit.caller import ANONYMOUS, Caller, CallerSigner, public_jwk, service_caller
 from services.kit.database import Database, uuid7
 from services.kit.errors import ServiceError, from_rpc_error
-from services.kit.main import Parts, Service
+from services.kit.parts import Parts, Service
 from services.kit.server import Server
 from services.kit.settings import ServiceSettings
 from tests.databases import ServiceDatabase

@@ -6,8 +6,8 @@ from services.identity.settings import IdentitySettings
 from services.identity.tokens import AccessTokens
 from services.identity.users import UsersServicer
 from services.kit.database import Database
-from services.kit.main import Parts, Service, main
-from services.kit.server import Servicer
+from services.kit.main import main
+from services.kit.parts import Parts, Service, Servicer
 from vitalis.identity.v1 import sessions_pb2, sessions_pb2_grpc, users_pb2, users_pb2_grpc
 
 

@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable
 
 import psycopg_pool
 import structlog
@@ -13,28 +12,10 @@ import uvloop
 
 from services.kit import telemetry
 from services.kit.database import Database, UnsafeRole
-from services.kit.jobs import Jobs
-from services.kit.server import Server, Servicer, until_signalled
+from services.kit.parts import Parts, Service, Settings
 from services.kit.settings import MigrateSettings, ServiceSettings, load
 
 log = structlog.get_logger()
-Settings = TypeVar("Settings", bound=ServiceSettings)
-
-
-class Parts(NamedTuple):
-    """What a service is made of: its servicers and its jobs (None if it has none)."""
-
-    servicers: Sequence[Servicer]
-    jobs: Jobs | None = None
-
-
-@dataclass(frozen=True)
-class Service(Generic[Settings]):
-    """One service: its name (settings prefix, token audience, database), its settings, and how it is put together."""
-
-    name: str
-    settings: type[Settings]
-    build: Callable[[Settings, Database], Parts]
 
 
 def main(service: Service[Settings]) -> None:
@@ -72,6 +53,9 @@ async def _run(service: Service[Settings], command: str, action: Callable[..., A
 
 
 async def _serve(name: str, settings: ServiceSettings, database: Database, parts: Parts) -> None:
+    # Not at the top: a worker has no use for the server and its validator.
+    from services.kit.server import Server
+
     if parts.jobs:
         await parts.jobs.open()
     server = Server(name, settings, database, parts.servicers)
@@ -95,3 +79,12 @@ async def _worker(name: str, settings: ServiceSettings, database: Database, part
     work.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await work
+
+
+async def until_signalled() -> None:
+    """Returns at the first SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()

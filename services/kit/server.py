@@ -1,19 +1,17 @@
-"""Builds and runs a service's gRPC server: interceptor, health, reflection, signals, drain."""
+"""Builds and runs a service's gRPC server: interceptor, health, reflection, drain."""
 
 import asyncio
-import signal
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import grpc
 import structlog
-from google.protobuf import descriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.kit.caller import CallerVerifier, load_trusted
 from services.kit.database import Database
 from services.kit.interceptor import Interceptor
+from services.kit.parts import Servicer
 from services.kit.settings import ServiceSettings
 
 log = structlog.get_logger()
@@ -21,14 +19,6 @@ HEALTH_INTERVAL_SECONDS = 2.0
 MAX_CONNECTION_AGE_MS = 5 * 60_000
 # An upload or a watch may outlive its connection's age by this much.
 MAX_CALL_MS = 60 * 60_000
-
-
-class Servicer(NamedTuple):
-    """A servicer and what registers it: `Servicer(UsersServicer(db), add_UsersServiceServicer_to_server, …)`."""
-
-    implementation: Any
-    register: Callable[[Any, grpc.aio.Server], None]
-    service: descriptor.ServiceDescriptor
 
 
 class Server:
@@ -91,12 +81,3 @@ class Server:
             status = health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self._health.set(name, status)
-
-
-async def until_signalled() -> None:
-    """Returns at the first SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()

@@ -11,13 +11,11 @@ from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from opentelemetry import propagate, trace
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import start_http_server
 
 from services.kit.settings import ProcessSettings
+
+_tracing = False
 
 
 def start(settings: ProcessSettings, process: str) -> None:
@@ -78,6 +76,14 @@ def start_metrics(listen: str) -> None:
 
 def start_tracing(endpoint: str, process: str) -> None:
     """Sends spans to an OpenTelemetry collector over OTLP/gRPC."""
+    # Not at the top: they take memory that a process without spans need not have.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    global _tracing
+    _tracing = True
     provider = TracerProvider(resource=Resource.create({"service.name": f"vitalis-{process}"}))
     insecure = not endpoint.startswith("https://")
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=insecure)))
@@ -89,7 +95,7 @@ def span(name: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> Abstr
 
     An exception's text may quote a value, so it is not recorded.
     """
-    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+    if not _tracing:
         return nullcontext()
     carrier = {key: str(value) for key, value in metadata or ()}
     return trace.get_tracer("vitalis").start_as_current_span(

@@ -3,8 +3,8 @@
 from services.kit.database import Database, now
 from services.kit.idempotency import forget_old
 from services.kit.jobs import Jobs
-from services.kit.main import Parts, Service, main
-from services.kit.server import Servicer
+from services.kit.main import main
+from services.kit.parts import Parts, Service, Servicer
 from services.tracking.imports import ImportsServicer, UploadSweeper
 from services.tracking.imports.job import ImportRunner, declare_job
 from services.tracking.imports.store import UploadStore

@@ -4,6 +4,7 @@ import heapq
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from services.tracking.apple_health.dates import DAY
 
@@ -69,26 +70,23 @@ class Spill:
 
     def _merged(self, path: Path) -> Iterator[bytes]:
         """A bucket too large to sort at once: sorted runs, merged."""
-        runs = []
-        for index in range(-(-path.stat().st_size // (RUN_RECORDS * self._size))):
-            run_path = path.with_name(f"{path.name}-run")
-            with run_path.open("ab") as file:
-                start = file.tell()
+        length = RUN_RECORDS * self._size
+        size = path.stat().st_size
+        run_path = path.with_name(f"{path.name}-runs")
+        with run_path.open("w+b", buffering=0) as file:
+            for index in range(-(-size // length)):
                 file.write(b"".join(self._run(path, index)))
-                runs.append((start, file.tell()))
-        try:
-            yield from heapq.merge(*(self._read_run(run_path, start, end, len(runs)) for start, end in runs))
-        finally:
-            run_path.unlink()
+            starts = range(0, size, length)
+            # All runs' blocks together are about as large as one run.
+            block = max(RUN_RECORDS // len(starts), 100) * self._size
+            yield from heapq.merge(*(self._blocks(file, start, min(start + length, size), block) for start in starts))
+        run_path.unlink()
 
-    def _read_run(self, path: Path, start: int, end: int, runs: int) -> Iterator[bytes]:
+    def _blocks(self, file: IO[bytes], start: int, end: int, block: int) -> Iterator[bytes]:
         size = self._size
-        # All runs' blocks together are as large as one run.
-        block = max(RUN_RECORDS // runs, 100) * size
-        with path.open("rb", buffering=0) as file:
+        while start < end:
             file.seek(start)
-            while start < end:
-                data = file.read(min(block, end - start))
-                start += len(data)
-                for at in range(0, len(data), size):
-                    yield data[at : at + size]
+            data = file.read(min(block, end - start))
+            start += len(data)
+            for at in range(0, len(data), size):
+                yield data[at : at + size]

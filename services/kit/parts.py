@@ -1,0 +1,38 @@
+"""What a service is made of. Light on purpose: a worker imports it, and counts its memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import grpc
+from google.protobuf import descriptor
+
+from services.kit.database import Database
+from services.kit.jobs import Jobs
+from services.kit.settings import ServiceSettings
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+class Servicer(NamedTuple):
+    """A servicer and what registers it: `Servicer(UsersServicer(db), add_UsersServiceServicer_to_server, …)`."""
+
+    implementation: Any
+    register: Callable[[Any, grpc.aio.Server], None]
+    service: descriptor.ServiceDescriptor
+
+
+class Parts(NamedTuple):
+    """What a service is made of: its servicers and its jobs (None if it has none)."""
+
+    servicers: Sequence[Servicer]
+    jobs: Jobs | None = None
+
+
+@dataclass(frozen=True)
+class Service(Generic[Settings]):
+    """One service: its name (settings prefix, token audience, database), its settings, and how it is put together."""
+
+    name: str
+    settings: type[Settings]
+    build: Callable[[Settings, Database], Parts]

@@ -1,0 +1,94 @@
+"""The command and the SDK against all of Vitalis, as `make up` runs it."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from examples.apple_health import Truth, write_export
+from local.runner import Stack
+from tests.client.server import PASSWORD
+from vitalis_client import FileSessions, Vitalis, VitalisError
+from vitalis_client.cli import app
+
+DAYS, END = 40, date(2026, 11, 18)
+WHO = (
+    "import sys; from vitalis_client import *; sys.stdin.readline();"
+    "print(Vitalis(sys.argv[1], sessions=FileSessions()).me().email)"
+)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    # PostgreSQL's own account has to be able to reach the directory, which it cannot below pytest's.
+    with tempfile.TemporaryDirectory(prefix="vitalis-client-") as directory, Stack(Path(directory), port=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
+    path = tmp_path_factory.mktemp("export") / "export.zip"
+    with path.open("wb") as file:
+        return path, write_export(file, days=DAYS, seed=7, end=END)
+
+
+def test_from_an_export_to_days_with_the_command(stack: Stack, export: tuple[Path, Truth], config: Path) -> None:
+    runner = CliRunner(env={"VITALIS_URL": stack.url, "VITALIS_PASSWORD": PASSWORD})
+    path, truth = export
+
+    def run(*arguments: str) -> str:
+        result = runner.invoke(app, arguments)
+        assert result.exit_code == 0, result.stderr
+        return result.stdout
+
+    run("sign-up", "cli@example.com", "--name", "Ada")
+    first = json.loads(run("import", str(path), "--json"))
+    assert first["status"] == "succeeded"
+    assert (first["result"]["records_read"], first["result"]["records_used"]) == (
+        truth.records_read,
+        truth.records_used,
+    )
+    days = json.loads(run("days", "--json", "--from", "2026-01-01"))
+    steps = {day["date"]: day["steps"] for day in days if "steps" in day}
+    expected = {str(day): round(known.steps) for day, known in truth.days.items() if known.steps is not None}
+    assert steps == expected
+    assert len(json.loads(run("nights", "--json", "--last", "1000"))) == len(truth.nights)
+    assert len(json.loads(run("workouts", "--json", "--last", "1000"))) == len(truth.workouts)
+    assert f"\n{END} " in run("days")
+    assert "Z" not in run("nights").splitlines()[1]
+    again = json.loads(run("import", str(path), "--json"))["result"]["rows"]
+    assert {(rows["stored"], rows["updated"]) for rows in again.values()} == {(0, 0)}
+    assert "rolled back" in run("roll-back", first["id"])
+    assert len(json.loads(run("imports", "--json"))) == 2
+
+
+def test_a_file_that_is_no_export_is_refused_with_a_reason(stack: Stack, config: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "export.xml"
+    wrong.write_bytes(b"%PDF-1.7\n" + b"0" * 1000)
+    runner = CliRunner(env={"VITALIS_URL": stack.url, "VITALIS_PASSWORD": PASSWORD})
+    assert runner.invoke(app, ["sign-up", "pdf@example.com", "--name", "Ada"]).exit_code == 0
+    result = runner.invoke(app, ["import", str(wrong)])
+    assert result.exit_code == 1
+    assert "vitalis: the import failed: " in result.stderr
+    assert "something went wrong" not in result.stderr
+
+
+def test_processes_that_renew_at_once_keep_their_session(
+    stack: Stack, config: Path, python: Callable[..., subprocess.Popen[str]]
+) -> None:
+    store = FileSessions()
+    with Vitalis(stack.url, sessions=store) as api:
+        api.register("many@example.com", PASSWORD, "Ada")
+        session = store.load(stack.url)
+        assert session
+        store.save(stack.url, session.model_copy(update={"access_token_expires_at": 0.0}))
+        running = [python("-c", WHO, stack.url) for _ in range(3)]
+        assert [process.communicate("go\n", timeout=60)[0] for process in running] == ["many@example.com\n"] * 3
+        api.log_out()
+        with pytest.raises(VitalisError, match="not logged in"):
+            api.me()
