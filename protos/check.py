@@ -10,8 +10,8 @@ that generate.py builds, so that it needs no network for the includes.
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from io import BytesIO
 from pathlib import Path
 
@@ -57,12 +57,12 @@ def main(base: str) -> int:
         config = ("--config", ROOT / "buf.yaml")
         now = build(ROOT, Path(scratch) / "now")
         passed = [buf("format", "--diff", "--exit-code", "."), buf("lint", now, *config)]
-        archive = git("archive", base, "--", ".") if base else None
+        archive = git("archive", "--format=zip", base, "--", ".") if base else None
         if archive is None:
             print("buf breaking: no earlier revision of the protos to compare with", file=sys.stderr)
         else:
-            with tarfile.open(fileobj=BytesIO(archive)) as tar:
-                tar.extractall(Path(scratch) / "protos", filter="data")
+            with zipfile.ZipFile(BytesIO(archive)) as files:
+                files.extractall(Path(scratch) / "protos")
             before = build(Path(scratch) / "protos", Path(scratch) / "before")
             passed.append(buf("breaking", now, "--against", before, *config, "--exclude-imports"))
     return 0 if all(passed) else 1
