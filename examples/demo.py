@@ -182,7 +182,8 @@ def compare(days: list[Day], nights: list[WearableSleep], truth: Truth, first: d
         if day is None:
             yield f"{date_}: the API has no such day"
         if (night is None) != (known is None):
-            yield f"{date_}: the API has {'no' if night is None else 'a'} night, the generator put in another"
+            has, put = ("no", "one") if night is None else ("a", "none")
+            yield f"{date_}: the API has {has} night, the generator put in {put}"
         if day is not None:
             put_in = {name: value(truth.days[date_]) for name, value in DAY_VALUES.items()}
             yield from differences(str(date_), day, put_in)

@@ -60,7 +60,7 @@ class DataDirectory:
             holder = lock.read().strip() or "unknown"
             lock.close()
             raise LocalError(
-                f"{self.path} is in use by another run (process {holder}); stop it, or choose another --data-dir"
+                f"{self.path} is in use by another run (process {holder}); stop it, or set another VITALIS_DATA_DIR"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

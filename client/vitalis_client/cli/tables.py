@@ -30,7 +30,8 @@ def number(field: str, label: str, decimals: int = 0, scale: float = 1.0) -> Col
 
     def text(row: Row) -> str:
         value = getattr(row, field)
-        return "" if value is None else f"{value * scale:,.{decimals}f}"
+        # Adding zero takes the sign off what is rounded to it.
+        return "" if value is None else f"{round(value * scale, decimals) + 0:,.{decimals}f}"
 
     return Column(label, text)
 
