@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import outcomes
 from tests.databases import DatabaseServer, ServiceDatabase, embedded_server, external_server
 
 # Programs that tests start are no forks that call gRPC; its handlers of fork()
@@ -22,6 +23,7 @@ INPUT = "vitalis_database_server"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(outcomes)
     if config.option.collectonly:
         return
     given = getattr(config, "workerinput", {}).get(INPUT)

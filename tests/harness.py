@@ -20,6 +20,7 @@ from services.kit.parts import Parts, Service
 from services.kit.server import Server
 from services.kit.settings import ServiceSettings
 from tests.databases import ServiceDatabase
+from tests.outcomes import recorders
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
@@ -85,7 +86,7 @@ async def running(
     server = Server(service.name, settings, pool, parts.servicers)
     target = f"127.0.0.1:{await server.start()}"
     try:
-        async with grpc.aio.insecure_channel(target) as channel:
+        async with grpc.aio.insecure_channel(target, interceptors=recorders()) as channel:
             yield Running(service.name, target, channel, trust, database, pool, parts)
     finally:
         await server.stop()

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from services.kit.errors import from_rpc_error
-from tests.identity.conftest import Identity, reason
+from tests.harness import reason
+from tests.identity.conftest import Identity
 from vitalis.identity.v1 import sessions_pb2 as pb
 
 

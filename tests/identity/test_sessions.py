@@ -13,7 +13,8 @@ from argon2 import PasswordHasher
 from services.identity.settings import IdentitySettings
 from services.kit.caller import ANONYMOUS, CallerSigner
 from tests.databases import ServiceDatabase
-from tests.identity.conftest import EMAIL, PASSWORD, Identity, failure, person, reason, running, write_key
+from tests.harness import failure, person, reason, write_key
+from tests.identity.conftest import EMAIL, PASSWORD, Identity, running
 from vitalis.identity.v1 import sessions_pb2 as pb
 
 WRONG = "wrong horse battery staple"
@@ -139,9 +140,8 @@ async def test_a_hash_of_other_parameters_is_replaced_at_login(
     settings: tuple[IdentitySettings, ServiceDatabase], identity: Identity
 ) -> None:
     await identity.register()
-    key = identity.gateway_key
     raised = settings[0].model_copy(update={"password_iterations": 3})
-    async with running(raised, settings[1], key) as later:
+    async with running(raised, settings[1], identity.trust) as later:
         await asyncio.gather(*(later.log_in() for _ in range(4)))
         await later.log_in()
     with psycopg.connect(identity.database.migrator_url) as owner:
@@ -158,7 +158,7 @@ async def test_more_logins_than_can_be_hashed_are_refused_at_once(
     released = threading.Event()
     verify = PasswordHasher.verify
     monkeypatch.setattr(PasswordHasher, "verify", lambda *given: released.wait(30) and verify(*given))
-    async with running(narrow, settings[1], identity.gateway_key) as service:
+    async with running(narrow, settings[1], identity.trust) as service:
         logins = [asyncio.create_task(service.log_in()) for _ in range(3)]
         done, waiting = await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
         assert [await reason(login) for login in done] == ["UNAVAILABLE"]
@@ -210,7 +210,7 @@ async def test_after_a_key_change_older_tokens_still_verify(
     token = (await identity.register()).tokens.access_token
     files = settings[0].signing_key_files
     changed = settings[0].model_copy(update={"signing_key_files": (files[1], files[0])})
-    async with running(changed, settings[1], identity.gateway_key) as later:
+    async with running(changed, settings[1], identity.trust) as later:
         assert (await verified(later, token))["iss"] == "vitalis"
         newer = (await later.log_in()).tokens.access_token
     assert jwt.get_unverified_header(newer)["kid"] != jwt.get_unverified_header(token)["kid"]
@@ -221,13 +221,12 @@ async def test_no_caller_and_forged_callers_are_refused(
 ) -> None:
     request = pb.GetKeySetRequest()
     forger = CallerSigner("gateway", write_key(settings[0].caller_key_file.with_name("forger.pem")))
-    impostor = CallerSigner("tracking", identity.gateway_key)
     nobody = ANONYMOUS
     for metadata in (
         (),
         forger.metadata(nobody, "identity"),
-        impostor.metadata(nobody, "identity"),
-        identity.signer.metadata(nobody, "tracking"),
+        identity.trust.insights.metadata(nobody, "identity"),
+        identity.trust.gateway.metadata(nobody, "tracking"),
         (("vitalis-caller", "not a token"),),
     ):
         assert await reason(identity.sessions.GetKeySet(request, metadata=metadata)) == "UNAUTHENTICATED"

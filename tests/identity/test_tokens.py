@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.identity.settings import IdentitySettings
 from services.identity.tokens import AccessTokens, fingerprint, new_refresh_token
 from services.kit.settings import load
-from tests.identity.conftest import write_key
+from tests.harness import write_key
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, directory: Path, signing_key_files: str) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.identity.users import normalise_email
-from tests.identity.conftest import EMAIL, Identity, person, reason
+from tests.harness import person, reason
+from tests.identity.conftest import EMAIL, Identity
 from vitalis.identity.v1 import users_pb2
 
 LOCAL = st.text(string.ascii_letters + string.digits + ".+-_", min_size=1, max_size=20)
