@@ -28,7 +28,7 @@ def decode_token(token: str, length: int, *bound_to: str) -> list[str]:
     """The position of a token. Raises INVALID_PAGE_TOKEN for one of another list or other parameters."""
     try:
         content = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         content = None
     if (
         isinstance(content, list)

@@ -1,0 +1,94 @@
+"""The errors that follow from what a request carries, provoked on every RPC that documents them."""
+
+from typing import Any
+
+import pytest
+
+from tests.harness import failure, person, reason, service
+from tests.isolation.conftest import Start, start
+from tests.isolation.resources import call, make
+from tests.rpcs import Rpc, ids, rpcs
+from vitalis.options.v1.options_pb2 import AUDIENCE_INTERNAL
+
+NOBODYS = "01930000-0000-7000-8000-00000000dead"
+
+
+def documenting(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("rpc", [rpc for rpc in rpcs() if name in rpc.errors], ids=ids)
+
+
+@documenting("NOT_FOUND")
+async def test_what_is_not_there_is_not_found(rpc: Rpc, start: Start) -> None:
+    running = await start(rpc.process)
+    error = await failure(call(running, rpc, person(NOBODYS), id=NOBODYS))
+    assert error.reason.name == "NOT_FOUND"
+    assert NOBODYS not in error.message
+
+
+@documenting("INVALID_PAGE_TOKEN")
+async def test_a_page_token_belongs_to_its_list_and_parameters(rpc: Rpc, start: Start) -> None:
+    running = await start(rpc.process)
+    for token in ("x", "e30", "W10", "WyJhIl0", "\0", "ü", "W1tbW1tb" * 200):
+        assert await reason(call(running, rpc, person(), page_token=token)) == "INVALID_PAGE_TOKEN"
+    assert await reason(call(running, rpc, person(), page_size=-1)) == "INVALID_FIELD"
+
+
+@documenting("REQUEST_ID_REUSED")
+async def test_a_request_id_belongs_to_one_request(rpc: Rpc, start: Start) -> None:
+    running = await start(rpc.process)
+    ada = person()
+    first = await call(running, rpc, ada, request_id="r1")
+    assert await call(running, rpc, ada, request_id="r1") == first
+    changed = rpc.ask(user_id=ada.subject, request_id="r1")
+    assert change(changed[0])
+    error = await failure(rpc.call(running.channel, changed, running.metadata(ada)))
+    assert error.reason.name == "REQUEST_ID_REUSED"
+    # Another person's request ids are their own.
+    await call(running, rpc, person(), request_id="r1")
+
+
+@documenting("DATE_OUT_OF_RANGE")
+async def test_a_date_that_no_partition_has_is_named_as_the_reason(rpc: Rpc, start: Start) -> None:
+    running = await start(rpc.process)
+    internal = rpc.access.audience == AUDIENCE_INTERNAL
+    caller = service(person().subject) if internal else person()
+    fields: dict[str, str] = {}
+    if rpc.takes("id"):
+        owner, fields["id"] = await make(rpc.collection, running)
+        caller = owner
+    for date in ("1500-01-01", "9999-12-31"):
+        requests = rpc.ask(user_id=caller.subject, **fields)
+        redate(requests[0], date)
+        error = await failure(rpc.call(running.channel, requests, running.metadata(caller)))
+        assert error.reason.name == "DATE_OUT_OF_RANGE"
+        assert date not in error.message
+
+
+def change(message: Any) -> bool:
+    """Makes it another request: the first number inside, or the file's name, differs."""
+    for field, value in message.ListFields():
+        if field.name == "file_name":
+            message.file_name = "another.zip"
+            return True
+        if field.type in (field.TYPE_DOUBLE, field.TYPE_INT32):
+            setattr(message, field.name, value + 1)
+            return True
+        if is_ours(field) and change(value[0] if field.is_repeated else value):
+            return True
+    return False
+
+
+def redate(request: Any, date: str) -> None:
+    """Puts the date into every resource of the request."""
+    for field, value in request.ListFields():
+        if is_ours(field):
+            for resource in value if field.is_repeated else [value]:
+                names = [f.name for f in resource.DESCRIPTOR.fields]
+                setattr(resource, next(name for name in names if name == "date" or name.endswith("_date")), date)
+
+
+def is_ours(field: Any) -> bool:
+    return bool(field.message_type and field.message_type.full_name.startswith("vitalis."))
+
+
+__all__ = ["start"]
