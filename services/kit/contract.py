@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from buf.validate import validate_pb2
 from google.api import field_behavior_pb2
 from google.protobuf import descriptor
 from google.protobuf.message import Message
@@ -53,6 +54,19 @@ def fields_with(message: Any, behavior: int) -> tuple[str, ...]:
     """The names of the message's fields that carry a `google.api.field_behavior`."""
     extension = field_behavior_pb2.field_behavior
     return tuple(f.name for f in message.fields if behavior in f.GetOptions().Extensions[extension])
+
+
+def ranges_of(message: descriptor.Descriptor) -> dict[str, tuple[float, float]]:
+    """The lowest and highest value of each number of the message that has both (`buf.validate`)."""
+    found = {}
+    for field in message.fields:
+        rules = field.GetOptions().Extensions[validate_pb2.field]
+        kind = rules.WhichOneof("type")
+        if kind in ("int32", "double"):
+            limits = getattr(rules, kind)
+            if limits.HasField("gte") and limits.HasField("lte"):
+                found[field.name] = (float(limits.gte), float(limits.lte))
+    return found
 
 
 class RequiredFields:

@@ -295,19 +295,15 @@ class Server:
         return reply(wearables_pb2.ListWearableActivityResponse(wearable_activities=rows, next_page_token=token))
 
     async def get_night(self, request: Request) -> Response:
-        return reply(with_offset(request, self.nights))
+        return reply(find(request, self.nights))
 
     async def get_workout(self, request: Request) -> Response:
-        return reply(with_offset(request, self.workouts))
+        return reply(find(request, self.workouts))
 
 
-def with_offset(request: Request, rows: list[Any]) -> message.Message:
-    """One row, with the raw data that lists leave out."""
-    row = next(row for row in rows if row.id == request.path_params["id"])
-    whole: message.Message = type(row)()
-    whole.CopyFrom(row)
-    json_format.ParseDict({"raw_data": {"offset": "-07:00"}}, whole)
-    return whole
+def find(request: Request, rows: list[Any]) -> message.Message:
+    row: message.Message = next(row for row in rows if row.id == request.path_params["id"])
+    return row
 
 
 def person(email: str) -> users_pb2.User:

@@ -1,7 +1,7 @@
 """Commands about what was recorded: days, nights, workouts."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime, tzinfo
+from collections.abc import Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Annotated, TypeVar
 
@@ -10,16 +10,12 @@ from pydantic import BaseModel
 
 from vitalis_client.api import DEFAULT_URL, MAX_PAGE
 from vitalis_client.cli.array import print_array
-from vitalis_client.cli.tables import DAYS, Column, nights_columns, table, workouts_columns
+from vitalis_client.cli.tables import DAYS, NIGHTS, WORKOUTS, Column, table
 from vitalis_client.cli.terminal import Json, Url, connect, hint, say, stdout
-from vitalis_client.contract.models import WearableActivity, WearableSleep
 
 PANEL = "Records"
 LAST = 30
-# Lists leave out the raw data that holds the local offset, so it is asked for row by row.
-MAX_ASKED = 100
 Row = TypeVar("Row", bound=BaseModel)
-Timed = TypeVar("Timed", WearableSleep, WearableActivity)
 
 From = Annotated[
     datetime | None,
@@ -70,8 +66,7 @@ def nights(
         if json:
             print_array(rows)
         else:
-            found = list(rows)
-            show(found, nights_columns(zones(found, api.get_night)), "night", url)
+            show(list(rows), NIGHTS, "night", url)
 
 
 def workouts(
@@ -91,8 +86,7 @@ def workouts(
         if json:
             print_array(rows)
         else:
-            found = list(rows)
-            show(found, workouts_columns(zones(found, api.get_workout)), "workout", url)
+            show(list(rows), WORKOUTS, "workout", url)
 
 
 def show(rows: Sequence[Row], columns: Sequence[Column[Row]], what: str, url: str) -> None:
@@ -105,22 +99,6 @@ def show(rows: Sequence[Row], columns: Sequence[Column[Row]], what: str, url: st
     console.print(shown)
     if left_out:
         say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
-
-
-def zones(rows: Sequence[Timed], read: Callable[[str], Timed]) -> Callable[[Timed], tzinfo | None]:
-    """The local zone of each row, as its raw data tells it; None where it does not, or rows are too many to ask."""
-    known: dict[str, tzinfo | None] = {}
-    if len(rows) <= MAX_ASKED:
-        known = {row.id: zone((read(row.id).raw_data or {}).get("offset")) for row in rows}
-    return lambda row: known.get(row.id)
-
-
-def zone(offset: object) -> tzinfo | None:
-    """The zone of an offset such as `-07:00`."""
-    try:
-        return datetime.strptime(str(offset), "%z").tzinfo
-    except ValueError:
-        return None
 
 
 def limit(start: datetime | None, end: datetime | None, last: int | None) -> int | None:

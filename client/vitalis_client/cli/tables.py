@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Generic, TypeVar
 
 from rich.cells import cell_len
@@ -79,59 +79,57 @@ DAYS: Sequence[Column[Day]] = (
 )
 
 
-def nights_columns(zone: Callable[[WearableSleep], tzinfo | None]) -> Sequence[Column[WearableSleep]]:
-    """The columns of nights; `zone` is the zone of a night's clock, None where that is not known."""
-    return (
-        Column("Night to", lambda night: night.sleep_date, left=True),
-        minutes("total_sleep_minutes", "Asleep"),
-        Column("From", lambda night: clock(night.sleep_start, zone(night))),
-        Column("To", lambda night: clock(night.sleep_end, zone(night))),
-        minutes("deep_minutes", "Deep"),
-        minutes("rem_minutes", "REM"),
-        minutes("light_minutes", "Light"),
-        minutes("awake_minutes", "Awake"),
-        number("sleep_efficiency_pct", "Effic. %"),
-        number("avg_hr_bpm", "HR"),
-        number("avg_hrv_sdnn_ms", "SDNN ms", 1),
-        number("avg_hrv_ms", "RMSSD ms", 1),
-        number("sleep_score", "Score"),
-        words("source", "Source"),
-        number("interruptions", "Wake-ups"),
-        minutes("sleep_latency_minutes", "Latency"),
-        number("min_hr_bpm", "Min HR"),
-        number("avg_spo2_pct", "SpO₂ %", 1),
-        number("avg_respiratory_rate", "Breaths", 1),
-        number("avg_skin_temp_deviation_c", "Skin °C", 1),
-    )
+NIGHTS: Sequence[Column[WearableSleep]] = (
+    Column("Night to", lambda night: night.sleep_date, left=True),
+    minutes("total_sleep_minutes", "Asleep"),
+    Column("From", lambda night: clock(night.sleep_start, night.utc_offset_minutes)),
+    Column("To", lambda night: clock(night.sleep_end, night.utc_offset_minutes)),
+    minutes("deep_minutes", "Deep"),
+    minutes("rem_minutes", "REM"),
+    minutes("light_minutes", "Light"),
+    minutes("awake_minutes", "Awake"),
+    number("sleep_efficiency_pct", "Effic. %"),
+    number("avg_hr_bpm", "HR"),
+    number("avg_hrv_sdnn_ms", "SDNN ms", 1),
+    number("avg_hrv_ms", "RMSSD ms", 1),
+    number("sleep_score", "Score"),
+    words("source", "Source"),
+    number("interruptions", "Wake-ups"),
+    minutes("sleep_latency_minutes", "Latency"),
+    number("min_hr_bpm", "Min HR"),
+    number("avg_spo2_pct", "SpO₂ %", 1),
+    number("avg_respiratory_rate", "Breaths", 1),
+    number("avg_skin_temp_deviation_c", "Skin °C", 1),
+)
 
 
-def workouts_columns(zone: Callable[[WearableActivity], tzinfo | None]) -> Sequence[Column[WearableActivity]]:
-    """The columns of workouts."""
-    return (
-        Column("Date", lambda workout: workout.activity_date, left=True),
-        Column("Start", lambda workout: clock(workout.start_time, zone(workout))),
-        words("activity_type", "Type"),
-        Column("Time", lambda workout: duration(workout.duration_seconds)),
-        number("distance_m", "km", 2, 0.001),
-        number("calories_kcal", "kcal"),
-        number("avg_hr_bpm", "HR"),
-        number("max_hr_bpm", "Max HR"),
-        words("activity_name", "Name"),
-        Column("Pace /km", lambda workout: pace(workout.avg_pace_sec_per_km)),
-        number("avg_speed_kmh", "km/h", 1),
-        number("elevation_gain_m", "Climb m"),
-        number("avg_power_watts", "W"),
-        words("source", "Source"),
-        number("vo2_max_ml_kg_min", "VO₂max", 1),
-        number("training_stress_score", "TSS"),
-    )
+WORKOUTS: Sequence[Column[WearableActivity]] = (
+    Column("Date", lambda workout: workout.activity_date, left=True),
+    Column("Start", lambda workout: clock(workout.start_time, workout.utc_offset_minutes)),
+    words("activity_type", "Type"),
+    Column("Time", lambda workout: duration(workout.duration_seconds)),
+    number("distance_m", "km", 2, 0.001),
+    number("calories_kcal", "kcal"),
+    number("avg_hr_bpm", "HR"),
+    number("max_hr_bpm", "Max HR"),
+    words("activity_name", "Name"),
+    Column("Pace /km", lambda workout: pace(workout.avg_pace_sec_per_km)),
+    number("avg_speed_kmh", "km/h", 1),
+    number("elevation_gain_m", "Climb m"),
+    number("avg_power_watts", "W"),
+    words("source", "Source"),
+    number("vo2_max_ml_kg_min", "VO₂max", 1),
+    number("training_stress_score", "TSS"),
+)
 
 
-def clock(instant: datetime | None, zone: tzinfo | None) -> str:
-    """The time of day in a zone, or in UTC, which is said."""
+def clock(instant: datetime | None, utc_offset_minutes: int | None) -> str:
+    """The local time of day, or that in UTC, which is said."""
     if instant is None:
         return ""
-    return instant.astimezone(zone).strftime("%H:%M") if zone else instant.astimezone(UTC).strftime("%H:%MZ")
+    if utc_offset_minutes is None:
+        return instant.astimezone(UTC).strftime("%H:%MZ")
+    return instant.astimezone(timezone(timedelta(minutes=utc_offset_minutes))).strftime("%H:%M")
 
 
 def pace(seconds: float | None) -> str:

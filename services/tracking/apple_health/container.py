@@ -35,6 +35,10 @@ _LOOKS_LIKE = (
 )
 
 
+# What the standard library raises at damage; NotImplementedError is a RuntimeError.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error)
+
+
 class Limits(NamedTuple):
     """What a file may unpack to; an export of ten years and 4 GB packs at about 25 to 1."""
 
@@ -63,10 +67,8 @@ class Xml:
         """The next bytes, none at the end. Raises RefusedFile for a damaged or exploding archive."""
         try:
             data = self._file.read(size)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error) as error:
-            if isinstance(error, zipfile.BadZipFile) and "CRC" in str(error):
-                raise RefusedFile(f"the zip is damaged: its checksum does not hold; {HOW_TO_EXPORT}") from None
-            raise RefusedFile(f"the zip is cut off or damaged; {HOW_TO_EXPORT}") from None
+        except _DAMAGE as error:
+            raise _damaged(error) from None
         self.position += len(data)
         limits = self._limits
         if self.position > limits.unpacked_bytes:
@@ -121,14 +123,14 @@ def _open_zip(file: BinaryIO, size: int, limits: Limits) -> Iterator[Xml]:
         raise RefusedFile("the zip lists more files than any export holds; upload export.zip as the phone made it")
     try:
         archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError):
-        raise RefusedFile(f"the zip is cut off or damaged; {HOW_TO_EXPORT}") from None
+    except _DAMAGE as error:
+        raise _damaged(error) from None
     with archive:
         entry = _find_export(archive)
         try:
             opened = archive.open(entry)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError):
-            raise RefusedFile(f"the zip is cut off or damaged; {HOW_TO_EXPORT}") from None
+        except _DAMAGE as error:
+            raise _damaged(error) from None
         with opened:
             # What the archive takes is known; what its entries claim to take is only claimed.
             packed = min(max(entry.compress_size, 1), size)
@@ -163,8 +165,14 @@ def _head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(entry) as opened:
             return opened.read(HEAD_BYTES)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error):
-        raise RefusedFile(f"the zip is cut off or damaged; {HOW_TO_EXPORT}") from None
+    except _DAMAGE as error:
+        raise _damaged(error) from None
+
+
+def _damaged(error: Exception) -> RefusedFile:
+    if "CRC" in str(error):
+        return RefusedFile(f"the zip is damaged: its checksum does not hold; {HOW_TO_EXPORT}")
+    return RefusedFile(f"the zip is cut off or damaged; {HOW_TO_EXPORT}")
 
 
 def _directory_bytes(file: BinaryIO, size: int) -> int:

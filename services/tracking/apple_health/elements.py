@@ -30,7 +30,8 @@ _LONGEST_NEXT = len("<VisionPrescription") + 1
 _TYPE = re.compile(rb"<(\w{1,40})(?:[^<]*?\s(?:type|workoutActivityType)=\"(\w{1,100})\")?")
 _BROKEN_DECLARATION = re.compile(rb"<!(?:ELEMENT|ATTLIST)[^>]*<!")
 _PREFIX = b"<HealthData>"
-_INVALID_TOKEN = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+_CODES = expat.errors.codes
+_INVALID, _MISMATCH = _CODES[expat.errors.XML_ERROR_INVALID_TOKEN], _CODES[expat.errors.XML_ERROR_TAG_MISMATCH]
 
 Attributes = dict[str, str]
 # A child element of a top-level element: how deep below it, its name, its attributes.
@@ -142,18 +143,17 @@ class _Reader:
             try:
                 self._parser.Parse(data, False)
             except expat.ExpatError:
-                invalid = self._parser.ErrorCode == _INVALID_TOKEN
-                self._give_up(self._base + self._parser.ErrorByteIndex, invalid)
+                self._give_up(self._base + self._parser.ErrorByteIndex, self._parser.ErrorCode)
                 continue
             except _Misplaced:
-                self._give_up(self._error_at, True)
+                self._give_up(self._error_at, _INVALID)
                 continue
             done = self._base + self._parser.CurrentByteIndex
             self._window = self._window[done - self._window_start :]
             self._window_start = done
             if len(self._window) <= MAX_TOKEN_BYTES:
                 return
-            self._give_up(done, False)
+            self._give_up(done, 0)
             data = b""
 
     def finish(self) -> None:
@@ -162,28 +162,27 @@ class _Reader:
             return
         raise RefusedFile(f"the XML is cut off: it ends before </HealthData>; {HOW_TO_EXPORT}")
 
-    def _give_up(self, at: int, before_next: bool) -> None:
-        """Reports the malformed element that the parser has met at `at`, and looks for the next one.
-
-        With `before_next` an element that begins at `at` is not the malformed one, only where that becomes plain.
-        """
+    def _give_up(self, at: int, code: int) -> None:
+        """Reports the malformed element that the parser has met at `at`, and looks for the next one."""
         if self.closed:
             self._sink.warn("there is something after the end of HealthData; it was not read")
             return
         window = self._window
         inside = self._depth >= 2
         index = at - self._window_start
-        before_next = before_next and _NEXT.match(window, index) is not None
+        # A `<` inside a tag begins the tag after it.
+        at_next = code == _INVALID and window.startswith(b"<", index)
         # The end of an element whose beginning has been reported already.
-        leftover = not inside and self._restarted and window.startswith(b"</", index)
-        if not leftover or window.startswith(b"</HealthData", index):
-            tag = window.rfind(b"<", 0, index if before_next else index + 1)
+        leftover = code == _MISMATCH and not inside and self._restarted
+        if not leftover:
+            tag = window.rfind(b"<", 0, index if at_next else index + 1)
             offset = self._offset if inside else self._window_start + max(tag, 0)
             rejected = Rejected("malformed_xml", "the element is not well-formed XML")
             self._sink.malformed(rejected, self._type_at(inside, tag), offset)
         self._parser = None
         self._restarted = True
-        skip = index if before_next else index + 1
+        # An end that does not match may still be that of HealthData.
+        skip = index if at_next or code == _MISMATCH else index + 1
         self._window = window[skip:]
         self._window_start += skip
 

@@ -31,6 +31,7 @@ def sleep_rows(records: Records, as_of: datetime) -> Iterator[dict[str, Any]]:
         date = to_date(main.day).isoformat()
         values = {
             **main.row(),
+            "utc_offset_minutes": main.offset,
             **vitals.row(index),
             "avg_skin_temp_deviation_c": temperatures.get(main.day),
         }

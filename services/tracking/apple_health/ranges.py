@@ -2,27 +2,13 @@
 
 from typing import Any
 
-from buf.validate import validate_pb2
-from google.protobuf import descriptor
-
+from services.kit.contract import ranges_of
 from services.tracking.apple_health.account import Account
 from vitalis.tracking.v1 import wearables_pb2 as pb
 
-
-def _ranges(message: descriptor.Descriptor) -> dict[str, tuple[float, float]]:
-    found = {}
-    for field in message.fields:
-        rules = field.GetOptions().Extensions[validate_pb2.field]
-        kind = rules.WhichOneof("type")
-        if kind in ("int32", "double"):
-            limits = getattr(rules, kind)
-            found[field.name] = (float(limits.gte), float(limits.lte))
-    return found
-
-
-DAILY = _ranges(pb.WearableDaily.DESCRIPTOR)
-SLEEP = _ranges(pb.WearableSleep.DESCRIPTOR)
-ACTIVITY = _ranges(pb.WearableActivity.DESCRIPTOR)
+DAILY = ranges_of(pb.WearableDaily.DESCRIPTOR)
+SLEEP = ranges_of(pb.WearableSleep.DESCRIPTOR)
+ACTIVITY = ranges_of(pb.WearableActivity.DESCRIPTOR)
 
 
 def within(row: dict[str, Any], ranges: dict[str, tuple[float, float]], date: str, account: Account) -> dict[str, Any]:

@@ -95,6 +95,7 @@ class WorkoutSpill:
             energy = _attribute(attributes, "totalEnergyBurned", "totalEnergyBurnedUnit", "kcal")
         return {
             "day": local_day(start, offset),
+            "utc_offset_minutes": offset,
             "start": start,
             "end": end,
             "source_activity_id": _identity(attributes, metadata, start, apple_type),

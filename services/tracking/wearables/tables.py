@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from buf.validate import validate_pb2
 from google.protobuf import descriptor
 from sqlalchemy.dialects.postgresql import JSONB
 
+from services.kit.contract import ranges_of
 from services.kit.database import owned
 from services.tracking.base import metadata
 from vitalis.tracking.v1 import wearables_pb2 as pb
@@ -19,15 +19,10 @@ from vitalis.tracking.v1 import wearables_pb2 as pb
 
 def checks(message: descriptor.Descriptor) -> list[sa.CheckConstraint]:
     """One CHECK for each number of the message that has a range."""
-    found = []
-    for field in message.fields:
-        rules = field.GetOptions().Extensions[validate_pb2.field]
-        kind = rules.WhichOneof("type")
-        if kind in ("int32", "double"):
-            limits = getattr(rules, kind)
-            text = f"{field.name} BETWEEN {limits.gte:g} AND {limits.lte:.15g}"
-            found.append(sa.CheckConstraint(text, name=field.name))
-    return found
+    return [
+        sa.CheckConstraint(f"{name} BETWEEN {low:.15g} AND {high:.15g}", name=name)
+        for name, (low, high) in ranges_of(message).items()
+    ]
 
 
 def columns(kind: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]], *names: str) -> Sequence[sa.Column[Any]]:
@@ -85,6 +80,7 @@ wearable_sleep = sa.Table(
     *columns(sa.DateTime(timezone=True), "sleep_start", "sleep_end"),
     *columns(
         sa.SmallInteger,
+        "utc_offset_minutes",
         "total_sleep_minutes",
         "rem_minutes",
         "deep_minutes",
@@ -116,6 +112,7 @@ wearable_activities = sa.Table(
     sa.Column("activity_type", sa.Text, nullable=False),
     sa.Column("activity_name", sa.Text),
     *columns(sa.DateTime(timezone=True), "start_time", "end_time"),
+    sa.Column("utc_offset_minutes", sa.SmallInteger),
     sa.Column("duration_seconds", sa.Integer),
     sa.Column("distance_m", sa.Numeric(10, 2)),
     *columns(sa.SmallInteger, "calories_kcal", "avg_hr_bpm", "max_hr_bpm"),

@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("activity_name", sa.Text),
         sa.Column("start_time", sa.DateTime(timezone=True)),
         sa.Column("end_time", sa.DateTime(timezone=True)),
+        sa.Column("utc_offset_minutes", sa.SmallInteger),
         sa.Column("duration_seconds", sa.Integer),
         sa.Column("distance_m", sa.Numeric(10, 2)),
         sa.Column("calories_kcal", sa.SmallInteger),
@@ -76,6 +77,9 @@ def upgrade() -> None:
         sa.Column("source_as_of", sa.DateTime(timezone=True)),
         sa.Column("import_id", sa.Uuid),
         sa.Column("deleted_at", sa.DateTime(timezone=True)),
+        sa.CheckConstraint(
+            "utc_offset_minutes BETWEEN -1080 AND 1080", name=op.f("ck_wearable_activities_utc_offset_minutes")
+        ),
         sa.CheckConstraint("avg_hr_bpm BETWEEN 20 AND 300", name=op.f("ck_wearable_activities_avg_hr_bpm")),
         sa.CheckConstraint(
             "avg_pace_sec_per_km BETWEEN 0 AND 99999", name=op.f("ck_wearable_activities_avg_pace_sec_per_km")
@@ -220,6 +224,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text, nullable=False),
         sa.Column("sleep_start", sa.DateTime(timezone=True)),
         sa.Column("sleep_end", sa.DateTime(timezone=True)),
+        sa.Column("utc_offset_minutes", sa.SmallInteger),
         sa.Column("total_sleep_minutes", sa.SmallInteger),
         sa.Column("rem_minutes", sa.SmallInteger),
         sa.Column("deep_minutes", sa.SmallInteger),
@@ -240,6 +245,9 @@ def upgrade() -> None:
         sa.Column("raw_data", JSONB),
         sa.Column("source_as_of", sa.DateTime(timezone=True)),
         sa.Column("import_id", sa.Uuid),
+        sa.CheckConstraint(
+            "utc_offset_minutes BETWEEN -1080 AND 1080", name=op.f("ck_wearable_sleep_utc_offset_minutes")
+        ),
         sa.CheckConstraint("avg_hr_bpm BETWEEN 20 AND 300", name=op.f("ck_wearable_sleep_avg_hr_bpm")),
         sa.CheckConstraint("avg_hrv_ms BETWEEN 1 AND 300", name=op.f("ck_wearable_sleep_avg_hrv_ms")),
         sa.CheckConstraint("avg_hrv_sdnn_ms BETWEEN 1 AND 500", name=op.f("ck_wearable_sleep_avg_hrv_sdnn_ms")),
