@@ -58,7 +58,7 @@ def write_correlations(generator: Generator) -> None:
         generator.write(
             ' <Correlation type="HKCorrelationTypeIdentifierBloodPressure" sourceName="Cuff ♥" sourceVersion="2.0" '
             f'creationDate="{moment}" startDate="{moment}" endDate="{moment}">\n'
-            f"{metadata(HKWasUserEntered='0')}{''.join(children)} </Correlation>\n"
+            f"{metadata(HKWasUserEntered='0')}{''.join(f' {child}' for child in children)} </Correlation>\n"
         )
         ignored["HKCorrelationTypeIdentifierBloodPressure"] += 1
 

@@ -13,7 +13,7 @@ from services.tracking.apple_health.account import Rejected
 DAY = 86400
 EPOCH = date(1970, 1, 1).toordinal()
 # The years that there are partitions for begin here; no phone counted before.
-EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
+EARLIEST = int(datetime(2000, 1, 2, tzinfo=UTC).timestamp())
 CACHE_SIZE = 20_000
 ZONE_CACHE_SIZE = 1000
 

@@ -169,7 +169,8 @@ class _Reader:
             return
         window = self._window
         inside = self._depth >= 2
-        index = at - self._window_start
+        # A mismatch is met at the name after `</`.
+        index = at - self._window_start - (2 if code == _MISMATCH else 0)
         # A `<` inside a tag begins the tag after it.
         at_next = code == _INVALID and window.startswith(b"<", index)
         # The end of an element whose beginning has been reported already.
