@@ -255,7 +255,7 @@ def temporary_directory() -> Iterator[Path]:
 @contextmanager
 def temporary_server() -> Iterator[str]:
     """The superuser's URL of a server in a directory of its own, gone afterwards."""
-    with temporary_directory() as directory, closing(Watchdog()) as watchdog:
+    with temporary_directory() as directory, closing(Watchdog(directory)) as watchdog:
         server = Postgres(directory, secrets.token_urlsafe(24), TEMPORARY_SETTINGS)
         server.initialise()
         child = Child(server.program(), watchdog, lambda name, line: None)

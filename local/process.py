@@ -20,9 +20,10 @@ TAIL_LINES = 30
 class Watchdog:
     """Remembers the children outside of this process, and ends them if this process is killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *temporary: Path) -> None:
+        """`temporary` are folders that nobody needs after the children."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "local.watchdog"],
+            [sys.executable, "-m", "local.watchdog", *map(str, temporary)],
             stdin=subprocess.PIPE,
             text=True,
             bufsize=1,

@@ -2,10 +2,11 @@
 
 Each line is `+pid` or `-pid`. The pipe closes when the runner is gone, however
 it went; whatever is then still listed is told to stop, last started first, and
-killed if it does not.
+killed if it does not. A folder given as argument is removed at the end.
 """
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -45,6 +46,8 @@ def main() -> None:
         elif pid in running:
             running.remove(pid)
     end(running[::-1])
+    for directory in sys.argv[1:]:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

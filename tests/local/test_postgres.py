@@ -1,5 +1,7 @@
 """The embedded PostgreSQL: kept between runs, closed to others, and back after a crash."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -102,3 +104,24 @@ def test_another_versions_data_is_refused(directory: Path) -> None:
     (directory / "postgres" / "PG_VERSION").write_text("16\n")
     with pytest.raises(LocalError, match="is of PostgreSQL 16, this is 18"):
         Postgres(directory, PASSWORD).initialise()
+
+
+def test_a_temporary_server_leaves_nothing_when_its_run_is_killed() -> None:
+    script = """
+import psycopg
+from local.postgres import temporary_server
+with temporary_server() as admin_url, psycopg.connect(admin_url) as connection:
+    print(connection.execute("SHOW data_directory").fetchone()[0], flush=True)
+    input()
+"""
+    command = [sys.executable, "-c", script]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    with process:
+        data = Path(process.stdout.readline().strip())
+        watchdog = next(
+            child for child in psutil.Process(process.pid).children() if "local.watchdog" in child.cmdline()
+        )
+        process.kill()
+        watchdog.wait(timeout=60)
+        assert not data.parent.exists()
