@@ -14,6 +14,8 @@ DAY = 86400
 EPOCH = date(1970, 1, 1).toordinal()
 # The years that there are partitions for begin here; no phone counted before.
 EARLIEST = int(datetime(2000, 1, 2, tzinfo=UTC).timestamp())
+# What the contract has room for, in minutes; no place is further from UTC than 14 hours.
+MAX_OFFSET = 18 * 60
 CACHE_SIZE = 20_000
 ZONE_CACHE_SIZE = 1000
 
@@ -47,6 +49,8 @@ class Dates:
             raise Rejected("bad_date", "a date must be like 2026-11-19 07:00:00 -0700")
         sign, hours, minutes = offset.groups()
         east = (int(hours) * 60 + int(minutes)) * (-1 if sign == "-" else 1)
+        if abs(east) > MAX_OFFSET:
+            raise Rejected("bad_date", "a date's offset must be one that a place may have")
         try:
             moment = datetime(*map(int, hour.groups()), tzinfo=timezone(timedelta(minutes=east)))  # type: ignore[arg-type, misc]
         except ValueError:
