@@ -36,12 +36,8 @@ class Rejection(NamedTuple):
 
 @dataclass(slots=True)
 class Account:
-    """The fields of `ImportResult` but `rows`; complete once all rows have been taken.
+    """The fields of `ImportResult` but `rows`; complete once all rows have been taken."""
 
-    `records_read` is always the sum of `records_used`, `records_ignored` and `records_rejected`.
-    """
-
-    records_read: int = 0
     records_used: int = 0
     records_ignored: int = 0
     records_rejected: int = 0
@@ -53,12 +49,12 @@ class Account:
     warnings: list[str] = field(default_factory=list)
     _more_warnings: int = 0
 
-    def use(self) -> None:
-        self.records_read += 1
-        self.records_used += 1
+    @property
+    def records_read(self) -> int:
+        """Every record is used, ignored or rejected."""
+        return self.records_used + self.records_ignored + self.records_rejected
 
     def ignore(self, record_type: str) -> None:
-        self.records_read += 1
         self.records_ignored += 1
         known = self.ignored_by_type
         if record_type not in known:
@@ -68,7 +64,6 @@ class Account:
         known[record_type] += 1
 
     def reject(self, rejected: Rejected, record_type: str, byte_offset: int) -> None:
-        self.records_read += 1
         self.records_rejected += 1
         self.rejected_by_reason[rejected.reason] += 1
         if len(self.rejections) < MAX_REJECTIONS:

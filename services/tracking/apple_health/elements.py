@@ -124,6 +124,9 @@ class _Reader:
         parser = expat.ParserCreate("utf-8", intern=self._intern)
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
+        # Newer versions may leave the last bytes lying until there are more.
+        if hasattr(parser, "SetReparseDeferralEnabled"):
+            parser.SetReparseDeferralEnabled(False)
         self._parser = parser
         self._base = base
         self._depth = 0
@@ -170,7 +173,9 @@ class _Reader:
         window = self._window
         inside = self._depth >= 2
         # A mismatch is met at the name after `</`.
-        index = at - self._window_start - (2 if code == _MISMATCH else 0)
+        index = at - self._window_start
+        if code == _MISMATCH and window.startswith(b"</", max(0, index - 2)):
+            index -= 2
         # A `<` inside a tag begins the tag after it.
         at_next = code == _INVALID and window.startswith(b"<", index)
         # The end of an element whose beginning has been reported already.

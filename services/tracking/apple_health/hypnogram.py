@@ -131,11 +131,11 @@ def _painted(by_source: dict[int, list[SleepSegment]]) -> list[Piece]:
     for rank in sorted(by_source, key=order):
         own: list[Interval] = []
         for stage in TELLING:
+            free: list[Interval] = []
             for start, end in union((s.start, s.end) for s in by_source[rank] if s.stage == stage):
-                free = subtract(start, end, own)
-                for low, high in free:
-                    pieces.extend(Piece(a, b, stage) for a, b in subtract(low, high, covered))
-                own = union([*own, *free])
+                free.extend(subtract(start, end, own))
+            pieces.extend(Piece(a, b, stage) for low, high in free for a, b in subtract(low, high, covered))
+            own = union([*own, *free])
         covered = union([*covered, *union(own, SESSION_GAP_SECONDS)])
     return sorted(pieces)
 

@@ -59,7 +59,6 @@ class Records:
         self._last_instant = EARLIEST
         limit = datetime.now(UTC).replace(month=1, day=1, hour=0, minute=0) + timedelta(days=366 * YEARS_AHEAD)
         self._latest = int(limit.timestamp())
-        self._factors = {name: metric.factors for name, metric in metrics.METRICS.items()}
 
     @property
     def as_of(self) -> int:
@@ -91,7 +90,6 @@ class Records:
             missing = Rejected("missing_attribute", f"the attribute {error.args[0]} is missing")
             account.reject(missing, record_type, offset)
         else:
-            account.records_read += 1
             account.records_used += 1
 
     def _sample(self, metric: metrics.Metric, attributes: Attributes, zone: str | None) -> None:
@@ -202,7 +200,7 @@ class Records:
         try:
             if name == "Workout":
                 self.workouts.add(attributes, children)
-                self.account.use()
+                self.account.records_used += 1
             elif name == "ActivitySummary":
                 self._summary(attributes)
             else:
@@ -238,7 +236,7 @@ class Records:
             raise Rejected("date_out_of_range", "the dates lie before the year 2000 or after the export")
         summary = Summary(kcal, minutes, attributes.get("activeEnergyBurned", "0"), energy_unit, text)
         self.summaries[day] = max(summary, self.summaries.get(day, summary))
-        self.account.use()
+        self.account.records_used += 1
 
     def _energy(self, attributes: Attributes) -> tuple[float, str]:
         if "activeEnergyBurned" not in attributes:
