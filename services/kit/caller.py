@@ -1,7 +1,7 @@
 """Who is calling: the caller, and the signed token that carries it between processes.
 
 The gateway signs people's contexts, a service signs its own. A token is a JWT
-signed with Ed25519, for one audience (a service) and one minute, so that the
+signed with Ed25519, for one audience (a service) and half a minute, so that the
 same caller's requests share one signature and one verification. The request id
 is no authority and travels beside it.
 """
@@ -23,9 +23,9 @@ from services.kit.errors import ServiceError
 
 TOKEN_METADATA = "vitalis-caller"
 REQUEST_ID_METADATA = "vitalis-request-id"
-LIFETIME_SECONDS = 60
+LIFETIME_SECONDS = 30
 # A cached token is handed out until it has this long left to live.
-MARGIN_SECONDS = 30
+MARGIN_SECONDS = 10
 CACHE_SIZE = 10_000
 PEOPLE_ISSUER = "gateway"
 EVERYTHING = "*"
