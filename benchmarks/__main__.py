@@ -10,27 +10,22 @@ from benchmarks import identity, imports, reads, routes, upsert
 from benchmarks.figures import Figure, Report
 from benchmarks.report import README, keep, line
 
-LARGE = "imports of a file ten times as large"
-NAMES = ("routes", "identity", "upsert", "imports", "reads")
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run: {', '.join(NAMES)}; all by default")
-    parser.add_argument("--large", action="store_true", help="import a file ten times as large, and nothing else")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="routes, identity, upsert, imports or reads; else all")
     parser.add_argument("--data-dir", type=Path, help="keep the people of `reads` here for its next run")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(NAMES):
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     benchmarks: dict[str, Callable[[], tuple[str, list[Figure]]]] = {
         "routes": routes.measure,
         "identity": identity.measure,
         "upsert": upsert.measure,
-        "imports": lambda: imports.measure(large=False),
+        "imports": imports.measure,
         "reads": lambda: reads.measure(arguments.data_dir),
-        LARGE: lambda: imports.measure(large=True),
     }
-    for name in (LARGE,) if arguments.large else arguments.names or NAMES:
+    if unknown := set(arguments.names) - set(benchmarks):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    for name in arguments.names or benchmarks:
         started = time.monotonic()
         machine, figures = benchmarks[name]()
         print(f"{name} ({machine}; {time.monotonic() - started:.0f} s)")

@@ -42,39 +42,38 @@ class Run(NamedTuple):
         return self.records / self.seconds
 
 
-def measure(*, large: bool) -> tuple[str, list[Figure]]:
-    """The machine and the figures; `large` imports the file that is ten times as large instead."""
+def measure() -> tuple[str, list[Figure]]:
+    """The machine and the figures, of a file and of one ten times as large."""
     with running() as stack, tempfile.TemporaryDirectory(prefix="vitalis-bench-") as scratch:
         file = Path(scratch) / "export.xml"
-        with file.open("wb") as out:
-            # The DTD that iOS 16 writes is broken, and the peer reads well-formed XML only.
-            days = DAYS * (LARGER if large else 1)
-            truth = write_export(out, days, SEED, LAST_DAY, xml=True, broken_dtd=False)
-        size = f"{file.stat().st_size / 1e6:,.0f} MB"
-        if large:
-            run = _import(stack, file, truth.records_read)
-            return describe(stack), [
-                Figure(
-                    f"{size}, {truth.records_read:,} records", "records/s", [run.per_second], target=TARGET_PER_SECOND
-                ),
-                _memory(f"{size}, the worker's peak memory", [run]),
-            ]
+        records = _write(file, DAYS)
         ours, theirs = [], []
         for _ in range(RUNS):
-            ours.append(_import(stack, file, truth.records_read))
-            theirs.append(_peer(file, Path(scratch), truth.records_read))
-        machine = describe(stack)
-    speed = Peer(PEER, [run.per_second for run in theirs])
-    memory = Peer(PEER, [run.memory_mb for run in theirs])
-    what = f"{size}, {truth.records_read:,} records"
-    return machine, [
+            ours.append(_import(stack, file, records))
+            theirs.append(_peer(file, Path(scratch), records))
+        figures = _figures(file, ours, theirs)
+        records = _write(file, DAYS * LARGER)
+        return describe(stack), [*figures, *_figures(file, [_import(stack, file, records)], [])]
+
+
+def _write(file: Path, days: int) -> int:
+    """Writes an export; how many records are in it."""
+    with file.open("wb") as out:
+        # The DTD that iOS 16 writes is broken, and the peer reads well-formed XML only.
+        return write_export(out, days, SEED, LAST_DAY, xml=True, broken_dtd=False).records_read
+
+
+def _figures(file: Path, ours: list[Run], theirs: list[Run]) -> list[Figure]:
+    size = f"{file.stat().st_size / 1e6:,.0f} MB"
+    speed = Peer(PEER, [run.per_second for run in theirs]) if theirs else None
+    memory = Peer(PEER, [run.memory_mb for run in theirs]) if theirs else None
+    what = f"{size}, {ours[0].records:,} records"
+    return [
         Figure(what, "records/s", [run.per_second for run in ours], target=TARGET_PER_SECOND, peer=speed),
-        _memory(f"{size}, the worker's peak memory", ours, memory),
+        Figure(
+            f"{size}, the worker's peak memory", "MB", [run.memory_mb for run in ours], "less", TARGET_MEMORY_MB, memory
+        ),
     ]
-
-
-def _memory(what: str, runs: list[Run], peer: Peer | None = None) -> Figure:
-    return Figure(what, "MB", [run.memory_mb for run in runs], "less", TARGET_MEMORY_MB, peer)
 
 
 def _import(stack: Stack, file: Path, records: int) -> Run:
@@ -89,7 +88,8 @@ def _import(stack: Stack, file: Path, records: int) -> Run:
         time.sleep(POLL_SECONDS)
         imported = _get(port_of(stack), token, f"/imports/{imported['id']}")
     if imported["status"] != "succeeded":
-        raise RuntimeError(f"the import has {imported['status']}: {imported.get('error_message')}")
+        log = "\n".join(stack.children[WORKER].tail)
+        raise RuntimeError(f"the import has {imported['status']}; the worker's last lines:\n{log}")
     if not _get(port_of(stack), token, "/wearable-daily?page_size=1")["wearable_daily"]:
         raise RuntimeError("the import has succeeded and there are no days")
     seconds = time.perf_counter() - started

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 from cryptography.hazmat.primitives import serialization
 
 from benchmarks import load
@@ -28,7 +29,21 @@ TARGET = f"/api/v1/users/me/wearable-daily?page_size={ROWS}"
 RUNS = 3
 WARM_UP = 300
 REQUESTS = {1: 2_000, 8: 5_000}
-PEER = "FastAPI, SQLAlchemy ORM and pydantic"
+PEER = "FastAPI, SQLAlchemy ORM, pydantic"
+
+
+class Server(NamedTuple):
+    """What is asked: its port, and its processes of the stack's."""
+
+    port: int
+    processes: tuple[str, ...]
+
+
+class Run(NamedTuple):
+    """What a load found, and the milliseconds of processor time that a request took of the server's processes."""
+
+    outcome: load.Outcome
+    processor_ms: float
 
 
 def measure(directory: Path | None = None) -> tuple[str, list[Figure]]:
@@ -39,33 +54,44 @@ def measure(directory: Path | None = None) -> tuple[str, list[Figure]]:
         tokens = access_tokens(stack.keys, [person(number) for number in range(PEOPLE)])
         with _peer(stack) as peer_port:
             _refuse_differences(port_of(stack), peer_port, tokens[:3])
-            return describe(stack), _compare(port_of(stack), peer_port, tokens)
+            servers = Server(port_of(stack), ("gateway", "tracking")), Server(peer_port, (PEER,))
+            return describe(stack), _compare(stack, servers, tokens)
 
 
-def _compare(port: int, peer_port: int, tokens: list[str]) -> list[Figure]:
+def _compare(stack: Stack, servers: tuple[Server, Server], tokens: list[str]) -> list[Figure]:
     """Turn and turn about, so that both have the same share of what else the machine does."""
-    outcomes: dict[tuple[int, int], list[load.Outcome]] = {}
+    outcomes: dict[tuple[Server, int], list[Run]] = {}
     for run in range(RUNS):
         for clients, requests in REQUESTS.items():
-            for server in (port, peer_port):
-                plan = load.Plan(server, TARGET, tokens, clients, WARM_UP, requests, seed=run)
-                outcomes.setdefault((server, clients), []).append(load.run(plan))
+            for server in servers:
+                plan = load.Plan(server.port, TARGET, tokens, clients, WARM_UP, requests, seed=run)
+                before = _processor_seconds(stack, server)
+                outcome = load.run(plan)
+                spent = _processor_seconds(stack, server) - before
+                outcomes.setdefault((server, clients), []).append(Run(outcome, spent / (WARM_UP + requests) * 1000))
 
-    def figure(what: str, unit: str, clients: int, value: Callable[[load.Outcome], float], **rest: Any) -> Figure:
-        ours, theirs = ([value(outcome) for outcome in outcomes[server, clients]] for server in (port, peer_port))
+    def figure(what: str, unit: str, clients: int, value: Callable[[Run], float], **rest: Any) -> Figure:
+        ours, theirs = ([value(run) for run in outcomes[server, clients]] for server in servers)
         return Figure(what, unit, ours, peer=Peer(PEER, theirs), **rest)
 
     return [
         figure("one client, p50", "ms", 1, _percentile(50), better="less", target=5),
         figure("one client, p95", "ms", 1, _percentile(95), better="less"),
-        figure("8 clients", "requests/s", 8, lambda outcome: outcome.per_second, target=500),
+        figure("8 clients", "requests/s", 8, lambda run: run.outcome.per_second, target=500),
         figure("8 clients, p50", "ms", 8, _percentile(50), better="less"),
         figure("8 clients, p95", "ms", 8, _percentile(95), better="less"),
+        figure("8 clients, processor time a request", "ms", 8, lambda run: run.processor_ms, better="less"),
     ]
 
 
-def _percentile(percent: int) -> Callable[[load.Outcome], float]:
-    return lambda outcome: percentile(outcome.milliseconds, percent)
+def _percentile(percent: int) -> Callable[[Run], float]:
+    return lambda run: percentile(run.outcome.milliseconds, percent)
+
+
+def _processor_seconds(stack: Stack, server: Server) -> float:
+    """What the server's processes have used of the processors so far."""
+    times = [psutil.Process(stack.children[name].pid).cpu_times() for name in server.processes]
+    return float(sum(used.user + used.system for used in times))
 
 
 @contextmanager
@@ -80,7 +106,7 @@ def _peer(stack: Stack) -> Iterator[int]:
         )
         url = stack.databases["tracking"].migrator.replace("postgresql:", "postgresql+psycopg:", 1)
         environment = {"DATABASE_URL": url, "PUBLIC_KEY_FILE": str(key)}
-        child = stack.start(Program("peer", [sys.executable, "-m", "benchmarks.peer", str(port)], environment))
+        child = stack.start(Program(PEER, [sys.executable, "-m", "benchmarks.peer", str(port)], environment))
         while not http_ok(f"http://127.0.0.1:{port}/openapi.json"):
             if child.exit_code is not None:
                 raise RuntimeError("the peer does not start:\n" + "\n".join(child.tail))
