@@ -19,43 +19,47 @@ MAX_OFFSET = 18 * 60
 CACHE_SIZE = 20_000
 ZONE_CACHE_SIZE = 1000
 
+_HOURS = {f" {hour:02}": hour * 3600 for hour in range(24)}
 _WITHIN_HOUR = {f":{s // 60:02}:{s % 60:02}": s for s in range(3600)}
-_HOUR = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d)")
+_DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 _OFFSET = re.compile(r" ([+-])(\d\d):?(\d\d)")
 
 
 class Dates:
-    """Reads dates, remembering the hours that it has seen: most records share theirs with many."""
+    """Reads dates, remembering the days that it has seen: most records share theirs with many."""
 
     def __init__(self) -> None:
-        self._hours: dict[str, tuple[int, int]] = {}
+        self._days: dict[str, tuple[int, int]] = {}
         self._zones: dict[str, ZoneInfo | None] = {}
 
     def instant(self, text: str) -> tuple[int, int]:
         """The instant and its offset in minutes. Raises Rejected for what is no date."""
+        day = self._days.get(text[:10] + text[19:])
+        if day is None:
+            day = self._day(text)
         try:
-            base, offset = self._hours[text[:13] + text[19:]]
-            return base + _WITHIN_HOUR[text[13:19]], offset
+            return day[0] + _HOURS[text[10:13]] + _WITHIN_HOUR[text[13:19]], day[1]
         except KeyError:
-            hour = self._hour(text)
-            if len(self._hours) >= CACHE_SIZE:
-                self._hours.clear()
-            self._hours[text[:13] + text[19:]] = hour
-            return hour[0] + _WITHIN_HOUR[text[13:19]], hour[1]
+            raise Rejected("bad_date", "a date must have a time like 07:00:00") from None
 
-    def _hour(self, text: str) -> tuple[int, int]:
-        hour, offset = _HOUR.fullmatch(text[:13]), _OFFSET.fullmatch(text[19:])
-        if hour is None or offset is None or text[13:19] not in _WITHIN_HOUR:
+    def _day(self, text: str) -> tuple[int, int]:
+        """The instant of the day's local midnight, and the offset."""
+        found, offset = _DAY.fullmatch(text[:10]), _OFFSET.fullmatch(text[19:])
+        if found is None or offset is None:
             raise Rejected("bad_date", "a date must be like 2026-11-19 07:00:00 -0700")
         sign, hours, minutes = offset.groups()
         east = (int(hours) * 60 + int(minutes)) * (-1 if sign == "-" else 1)
         if abs(east) > MAX_OFFSET:
             raise Rejected("bad_date", "a date's offset must be one that a place may have")
+        year, month, day = map(int, found.groups())
         try:
-            moment = datetime(*map(int, hour.groups()), tzinfo=timezone(timedelta(minutes=east)))  # type: ignore[arg-type, misc]
+            midnight = datetime(year, month, day, tzinfo=timezone(timedelta(minutes=east)))
         except ValueError:
             raise Rejected("bad_date", "a date must exist on the calendar") from None
-        return int(moment.timestamp()), east
+        if len(self._days) >= CACHE_SIZE:
+            self._days.clear()
+        self._days[text[:10] + text[19:]] = int(midnight.timestamp()), east
+        return self._days[text[:10] + text[19:]]
 
     def zone_offset(self, name: str, instant: int) -> int | None:
         """The offset in minutes of an IANA time zone at an instant; None if there is no such zone."""

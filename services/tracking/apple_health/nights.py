@@ -18,8 +18,8 @@ MAX_SPAN_SECONDS = DAY
 MAX_SEGMENTS = 10_000
 MAX_NAPS = 10
 MAX_RAW_SOURCES = 10
-# Local dates run at most a day apart from those in UTC.
-SETTLED_DAYS = 2
+# How far local dates and sleeps cut at a day's length can fall behind one another.
+SETTLED_DAYS = 4
 
 
 def sleep_rows(records: Records, as_of: datetime) -> Iterator[dict[str, Any]]:

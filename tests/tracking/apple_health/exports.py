@@ -72,22 +72,26 @@ def export(*elements: str, exported: str | None = EXPORTED, doctype: str = "") -
 
 
 def read(content: bytes | BinaryIO, **options: Any) -> Read:
-    """Reads an export to its end and checks that every record is accounted for."""
+    """Reads an export to its end; checks that every record is accounted for and no row is there twice."""
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     with tempfile.TemporaryDirectory() as scratch:
         found = read_export(file, Path(scratch), lambda progress: None, **options)
-        result = Read(
-            {_text(row["date"]): row for row in found.daily},
-            {_text(row["sleep_date"]): row for row in found.sleep},
-            list(found.activities),
-            found.account,
-            found.as_of,
-        )
+        days, nights, workouts = list(found.daily), list(found.sleep), list(found.activities)
+    for rows, key in ((days, "date"), (nights, "sleep_date")):
+        dates = [row[key] for row in rows]
+        assert dates == sorted(set(dates))
+    assert len({row["source_activity_id"] for row in workouts}) == len(workouts)
     account = found.account
     assert account.records_read == account.records_used + account.records_ignored + account.records_rejected
     assert account.ignored_by_type.total() == account.records_ignored
     assert account.rejected_by_reason.total() == account.records_rejected
-    return result
+    return Read(
+        {_text(row["date"]): row for row in days},
+        {_text(row["sleep_date"]): row for row in nights},
+        workouts,
+        account,
+        found.as_of,
+    )
 
 
 def _text(day: date) -> str:
