@@ -37,7 +37,11 @@ def decode_token(token: str, length: int, *bound_to: str) -> list[str]:
         and content[0] == _fingerprint(bound_to)
     ):
         return content[1:]
-    raise ServiceError("INVALID_PAGE_TOKEN", "page_token: is not one of this list with these parameters")
+    raise bad_token()
+
+
+def bad_token() -> ServiceError:
+    return ServiceError("INVALID_PAGE_TOKEN", "page_token: is not one of this list with these parameters")
 
 
 def _fingerprint(parts: tuple[str, ...]) -> str:

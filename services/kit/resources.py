@@ -11,7 +11,7 @@ servicer needs the attribute `database`.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,9 +26,11 @@ from services.kit.contract import IMMUTABLE, fields_with
 from services.kit.database import Statement, uuid7
 from services.kit.errors import ServiceError, invalid, not_found
 from services.kit.idempotency import once
-from services.kit.paging import decode_token, encode_token, page_size
+from services.kit.paging import bad_token, decode_token, encode_token, page_size
 from services.kit.rows import RowMapping
 from services.kit.upsert import Upsert
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Resource:
@@ -95,12 +97,28 @@ class Resource:
         parameters: dict[str, Any] = {**bounds, "user_id": current().subject, "page_limit": size + 1}
         if request.page_token:
             position = decode_token(request.page_token, len(self._order_by), *bound_to)
-            parameters |= {f"after_{name}": value for name, value in zip(self._order_by, position, strict=True)}
+            after = zip(self._order_by, position, strict=True)
+            parameters |= {f"after_{name}": self._after(name, text) for name, text in after}
         rows = await database.fetch(self._list(tuple(parameters)), parameters)
         token = ""
         if len(rows) > size:
             token = encode_token([str(rows[size - 1][i]) for i in self._order_indexes], *bound_to)
         return [self.rows.read_light(row) for row in rows[:size]], token
+
+    def _after(self, name: str, text: str) -> Any:
+        """A page token's text of a column as what it is compared with. Raises INVALID_PAGE_TOKEN."""
+        kind = self.table.c[name].type
+        try:
+            if isinstance(kind, sa.DateTime):
+                # Selected as microseconds, see rows.py.
+                return EPOCH + timedelta(microseconds=int(text))
+            if isinstance(kind, sa.Uuid):
+                UUID(text)
+            elif isinstance(kind, sa.Date):
+                date.fromisoformat(text)
+        except (ValueError, OverflowError):
+            raise bad_token() from None
+        return text
 
     def _bound_names(self, request: Any) -> tuple[str, ...]:
         dates = ("start_date", "end_date") if self._date else ()

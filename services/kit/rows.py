@@ -17,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kit.contract import OUTPUT_ONLY, ContractError, fields_with
+from services.kit.errors import invalid
 
 ETAG = "etag"
 TIMESTAMP = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
@@ -169,7 +170,17 @@ def _writer(field: Any) -> Callable[[Any], Any] | None:
         return _instant
     if field.is_repeated and not field.message_type.GetOptions().map_entry:
         return lambda value: [json_format.MessageToDict(item, preserving_proto_field_name=True) for item in value]
-    return lambda value: json_format.MessageToDict(value, preserving_proto_field_name=True)
+    return _json_of(field.name)
+
+
+def _json_of(name: str) -> Callable[[Any], Any]:
+    def write(value: Any) -> Any:
+        try:
+            return json_format.MessageToDict(value, preserving_proto_field_name=True)
+        except ValueError:
+            raise invalid(name, "must not hold numbers that JSON does not have") from None
+
+    return write
 
 
 def _instant(timestamp: timestamp_pb2.Timestamp) -> datetime:

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from google.api import httpbody_pb2
 
 from services.kit.caller import calling, service_caller
-from services.kit.database import now
+from services.kit.database import now, uuid7
+from services.kit.paging import encode_token
 from services.tracking.imports import UploadSweeper
 from services.tracking.imports.store import UploadStore
 from services.tracking.imports.tables import imports
@@ -99,6 +100,27 @@ def ada(tracking: Running) -> As:
 
 def objects(tmp_path: Path) -> list[Path]:
     return [path for path in (tmp_path / "objects").rglob("*") if path.is_file()]
+
+
+async def test_pages_of_imports(ada: As) -> None:
+    ids = [(await upload(ada, FILE)).id for _ in range(3)]
+    found: list[str] = []
+    token = ""
+    while True:
+        request = pb.ListImportsRequest(user_id=ada.id, page_size=1, page_token=token)
+        page = await ada.imports("ListImports", request)
+        found += [item.id for item in page.imports]
+        token = page.next_page_token
+        if not token:
+            break
+    assert found == ids[::-1]
+
+
+@pytest.mark.parametrize("position", [("soon", str(uuid7())), ("9" * 40, str(uuid7())), ("0", "x")])
+async def test_a_page_token_made_by_hand(ada: As, position: tuple[str, str]) -> None:
+    token = encode_token(list(position), pb.ListImportsRequest.DESCRIPTOR.full_name)
+    request = pb.ListImportsRequest(user_id=ada.id, page_token=token)
+    assert await reason(ada.imports("ListImports", request)) == "INVALID_PAGE_TOKEN"
 
 
 async def test_an_upload_becomes_days_and_an_account(ada: As, worker: None) -> None:
@@ -266,6 +288,24 @@ async def test_uploads_without_an_import_are_swept(
         os.utime(path, (long_ago, long_ago))
     await UploadSweeper(tracking.pool, store, 24).sweep()
     assert len(objects(tmp_path)) == 1
+
+
+async def test_what_a_killed_server_left_is_swept_and_what_is_not_ours_stays(
+    tmp_path: Path, tracking_settings: tuple[TrackingSettings, ServiceDatabase], tracking: Running, ada: As
+) -> None:
+    settings, _ = tracking_settings
+    store = UploadStore(settings.object_store_url, settings.upload_max_bytes)
+    folder = tmp_path / "objects" / "imports"
+    broken, fresh = (folder / ada.id / f"01990000-0000-7000-8000-00000000000{n}#1" for n in range(2))
+    foreign = folder / ".DS_Store"
+    broken.parent.mkdir(parents=True)
+    long_ago = (now() - timedelta(days=3)).timestamp()
+    for path in (broken, fresh, foreign):
+        path.write_bytes(b"part of an upload")
+    for path in (broken, foreign):
+        os.utime(path, (long_ago, long_ago))
+    await UploadSweeper(tracking.pool, store, 24).sweep()
+    assert sorted(objects(tmp_path)) == sorted([fresh, foreign])
 
 
 async def test_a_worker_that_died_leaves_its_import_to_the_next(

@@ -169,6 +169,12 @@ async def test_pages_bounds_and_sources(ada: As) -> None:
     assert collected == list(everything)
 
 
+async def test_numbers_that_json_does_not_have_are_refused(ada: As) -> None:
+    for value in (float("inf"), float("nan")):
+        error = await failure(put(ada, day(raw_data={"value": value})))
+        assert (error.reason.name, error.violations[0].field) == ("INVALID_FIELD", "raw_data")
+
+
 async def test_a_page_token_is_bound_to_its_list(ada: As) -> None:
     await put(ada, *(day(offset) for offset in range(3)))
     token = (await listed(ada, page_size=1)).next_page_token

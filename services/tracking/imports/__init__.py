@@ -1,6 +1,7 @@
 """Imports: uploading a file, watching it being read, cancelling and rolling back (VIT 2.10 ingestion_jobs)."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -31,6 +32,8 @@ ENDED = ("succeeded", "failed", "cancelled", "rolled_back")
 # An upload whose import never came to be (its client or server died) is swept after this.
 ORPHANED_AFTER = timedelta(days=1)
 SWEEP_BATCH = 500
+# Anything else among the uploads is not ours to judge.
+OWN_KEY = re.compile(PREFIX + r"[0-9a-f-]{36}/[0-9a-f-]{36}")
 
 IMPORTS = Resource(
     pb.Import,
@@ -178,8 +181,9 @@ class UploadSweeper:
                 async with self._database.transaction() as connection:
                     same = (imports.c.user_id == user_id) & (imports.c.id == import_id)
                     await connection.execute(sa.update(imports).where(same).values(object_key=None))
+        await asyncio.to_thread(self._store.remove_broken, now() - ORPHANED_AFTER)
         async for key in self._store.keys_before(now() - ORPHANED_AFTER):
-            if not await self._has_import(key):
+            if OWN_KEY.fullmatch(key) and not await self._has_import(key):
                 await self._store.remove(key)
 
     async def _has_import(self, key: str) -> bool:

@@ -5,7 +5,9 @@ import io
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import NotFoundError
@@ -33,6 +35,7 @@ class UploadStore:
         options: dict[str, Any] = {"mkdir": True} if url.startswith("file:") else {}
         self._store = from_url(url, **options)
         self._max_bytes = max_bytes
+        self._directory = Path(unquote(urlsplit(url).path)) if options else None
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> Upload:
         """Streams an upload; nothing of it stays if the stream breaks.
@@ -76,6 +79,17 @@ class UploadStore:
         """Removes an upload; one that is gone already is no error."""
         with suppress(NotFoundError, FileNotFoundError):
             await obstore.delete_async(self._store, key)
+
+    def remove_broken(self, moment: datetime) -> None:
+        """Removes what a server that was killed left of uploads before `moment`.
+
+        Only a directory has such files, named `<key>#<number>`, which the store's own list leaves out; of other
+        stores they are incomplete multipart uploads, which a rule of the bucket removes.
+        """
+        for path in self._directory.glob(f"{PREFIX}*/*#*") if self._directory else ():
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < moment.timestamp():
+                    path.unlink()
 
     async def keys_before(self, moment: datetime) -> AsyncIterator[str]:
         """The keys of uploads that were stored before `moment`."""
