@@ -129,6 +129,11 @@ def test_a_token_is_believed_no_longer_than_it_lives(monkeypatch: pytest.MonkeyP
         checks.verify(text, "")
 
 
+def test_the_clock_of_who_signs_may_run_ahead() -> None:
+    issued = int(time.time()) + caller.LEEWAY_SECONDS - 2
+    assert verifier().verify(by_hand(iat=issued, exp=issued + 30), "").actor == "ada"
+
+
 def test_a_signer_renews_a_token_before_it_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     signer = CallerSigner("gateway", GATEWAY)
     first = signer.token(ADA, "tracking")
