@@ -17,6 +17,7 @@ from services.kit.errors import ServiceError, invalid
 CHUNK_BYTES = 256 * 2**10
 # All the text fields of a form together.
 MAX_FIELD_BYTES = 64 * 2**10
+MAX_FIELDS = 100
 FORM = b"multipart/form-data"
 
 
@@ -148,6 +149,8 @@ class FormBody(FileBody):
         if b"filename" not in options:
             if self._has_file:
                 raise invalid(name, "must come before the file")
+            if len(self.fields) >= MAX_FIELDS:
+                raise invalid("body", f"must have {MAX_FIELDS} form fields at most")
             self._field_name, self._field_value = name, b""
             return
         if self._has_file:
@@ -195,4 +198,8 @@ def _disposition_file_name(headers: Mapping[bytes, bytes]) -> str:
     # The standard library reads `filename*=UTF-8''…` (RFC 6266), the form parser does not.
     mail = MailMessage()
     mail["Content-Disposition"] = value.decode("latin-1")
-    return base_name(mail.get_filename() or "")
+    try:
+        return base_name(mail.get_filename() or "")
+    except ValueError:
+        # Of a charset that cannot read it; whoever sends such a name can do without.
+        return ""

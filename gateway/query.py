@@ -1,5 +1,6 @@
 """Query parameters: which names a request takes, and their values as JSON."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -23,6 +24,9 @@ MAX_PARAMETERS = 1000
 MAX_DEPTH = 8
 BOOLS = {"true": True, "false": False}
 UNSUPPORTED = frozenset(f"google.protobuf.{name}" for name in ("Struct", "ListValue", "Value", "Any"))
+
+FIELD_MASK = "google.protobuf.FieldMask"
+SNAKE = re.compile("_([a-z])")
 
 Kind = ScalarType | DescEnum | DescMessage
 
@@ -120,6 +124,9 @@ def leaf_kind(field: DescField) -> Kind | None:
 def as_json(kind: Kind, text: str, name: str) -> object:
     """The proto JSON value of a URL's text. Raises INVALID_FIELD for a bad truth value or enum name."""
     if isinstance(kind, DescMessage):
+        if kind.type_name == FIELD_MASK:
+            # Its JSON has camel case only, but names are read in both spellings everywhere else.
+            return SNAKE.sub(lambda found: found.group(1).upper(), text)
         kind = WRAPPERS.get(kind.type_name, ScalarType.STRING)
     if kind is ScalarType.BOOL:
         if text not in BOOLS:

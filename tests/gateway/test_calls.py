@@ -144,6 +144,13 @@ async def test_a_custom_verb_with_and_without_a_body(client: Client, backend: Ba
     assert (await client.request("GET", f"{THINGS}/7", content=b"{}")).status_code == 400
 
 
+@pytest.mark.parametrize("mask", ["thing_id,text", "thingId,text"])
+async def test_a_field_mask_in_both_spellings(client: Client, backend: Backend, mask: str) -> None:
+    answer = await client.patch(f"{THINGS}/7", params={"update_mask": mask}, json={"text": "a"})
+    assert answer.status_code == 200
+    assert list(backend.things.requests[0].update_mask.paths) == ["thing_id", "text"]
+
+
 async def test_an_etag_comes_and_goes_in_headers(client: Client, backend: Backend) -> None:
     await client.patch(f"{THINGS}/7", json={"text": "a"}, headers={"If-Match": '"v1"'})
     await client.delete(f"{THINGS}/7", headers={"If-Match": '"v2"'})

@@ -59,6 +59,8 @@ async def test_a_raw_body_arrives_whole_and_in_chunks(client: Client, backend: B
         ('attachment; filename="../../etc/passwd"', "passwd"),
         ('attachment; filename="C:\\\\health\\\\export.zip"', "export.zip"),
         ("attachment", ""),
+        ("attachment; filename*=idna''export.zip", ""),
+        ("attachment; filename*=punycode''%ff%ff", ""),
     ],
 )
 async def test_the_file_name_of_a_raw_body(client: Client, disposition: str, name: str) -> None:
@@ -105,6 +107,7 @@ FILE = b'name="file"; filename="a"\r\n\r\ndata'
         (form(b'name="nothing"\r\n\r\nx', FILE), "nothing"),
         (form(b'name="user_id"\r\n\r\nx', FILE), "user_id"),
         (form(FILE, end=b""), "body"),
+        (form(*[b'name="source"\r\n\r\n'] * 101, FILE), "body"),
         ({"content": b"garbage", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}, "body"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "Content-Type"),
         (
