@@ -18,6 +18,8 @@ EARLIEST = int(datetime(2000, 1, 2, tzinfo=UTC).timestamp())
 MAX_OFFSET = 18 * 60
 CACHE_SIZE = 20_000
 ZONE_CACHE_SIZE = 1000
+# The longest name in the IANA database has 32 characters.
+MAX_ZONE_LENGTH = 64
 
 _HOURS = {f" {hour:02}": hour * 3600 for hour in range(24)}
 _WITHIN_HOUR = {f":{s // 60:02}:{s % 60:02}": s for s in range(3600)}
@@ -64,7 +66,7 @@ class Dates:
     def zone_offset(self, name: str, instant: int) -> int | None:
         """The offset in minutes of an IANA time zone at an instant; None if there is no such zone."""
         if name not in self._zones:
-            if len(self._zones) >= ZONE_CACHE_SIZE:
+            if len(self._zones) >= ZONE_CACHE_SIZE or len(name) > MAX_ZONE_LENGTH:
                 return None
             try:
                 self._zones[name] = ZoneInfo(name)

@@ -22,8 +22,12 @@ MAX_TOKEN_BYTES = 2**20
 # Food holds some forty nutrients; more can only be a Correlation that is not closed.
 MAX_CORRELATION_RECORDS = 200
 MAX_CHILDREN = 2000
+# Of a workout's children together; what each attribute costs besides its text is counted too.
+MAX_CHILDREN_CHARACTERS = 4 * 2**20
+ATTRIBUTE_COST = 50
 # The parser keeps every name that it meets; Apple's format has some sixty.
 MAX_NAMES = 10_000
+MAX_NAME_CHARACTERS = 2**20
 TOP_LEVEL = ("Record", "Workout", "Correlation", "ActivitySummary", "ClinicalRecord", "Audiogram", "VisionPrescription")
 _NEXT = re.compile(rb"<(?:" + "|".join(TOP_LEVEL).encode() + rb")(?=[\s/>])|</HealthData(?=[\s>])")
 _LONGEST_NEXT = len("<VisionPrescription") + 1
@@ -107,6 +111,10 @@ class _Reader:
         self._zone: str | None = None
         self._children: list[Child] = []
         self._intern: dict[str, str] = {}
+        self._names = 0
+        self._name_characters = 0
+        # How much more of its children an element may keep.
+        self._room = 0
         # The bytes that the parser has not done with, and where they begin.
         self._window = b""
         self._window_start = 0
@@ -135,7 +143,10 @@ class _Reader:
 
     def feed(self, data: bytes) -> None:
         """Reads the next bytes. Raises RefusedFile."""
-        if len(self._intern) > MAX_NAMES:
+        if len(self._intern) != self._names:
+            self._names = len(self._intern)
+            self._name_characters = sum(map(len, self._intern))
+        if self._names > MAX_NAMES or self._name_characters > MAX_NAME_CHARACTERS:
             raise RefusedFile("the XML has more names of elements and attributes than any export")
         self._window += data
         while not self.closed:
@@ -216,6 +227,7 @@ class _Reader:
         if depth == 2:
             self._name = name
             self._attributes = attributes
+            self._room = MAX_CHILDREN_CHARACTERS
             self._offset = self._base + self._parser.CurrentByteIndex
         elif depth > 2:
             if self._name == "Record":
@@ -252,7 +264,8 @@ class _Reader:
             if name != "Record" or self._name != "Correlation" or len(children) >= MAX_CORRELATION_RECORDS:
                 self._misplaced()
             children.append((depth - 2, name, {}))
-        elif self._name == "Workout" and len(children) < MAX_CHILDREN:
+        elif self._name == "Workout" and len(children) < MAX_CHILDREN and self._room > 0:
+            self._room -= sum(map(len, attributes.values())) + ATTRIBUTE_COST * len(attributes)
             children.append((depth - 2, name, attributes))
 
     def _misplaced(self) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from services.tracking.apple_health.dates import to_text
 from services.tracking.apple_health.intervals import Interval, length, subtract, union
 from services.tracking.apple_health.samples import ASLEEP, AWAKE, DEEP, IN_BED, LIGHT, REM, STAGES
-from services.tracking.apple_health.sources import Sources
+from services.tracking.apple_health.sources import MAX_PLACES, Sources
 
 STAGED = frozenset({LIGHT, DEEP, REM})
 SLEEPING = frozenset({ASLEEP, LIGHT, DEEP, REM})
@@ -89,9 +89,9 @@ def compose(segments: list[SleepSegment], sources: Sources) -> Sleep | None:
     """The sleep that these segments tell of; None if nobody slept or lay in bed."""
     by_source: dict[int, list[SleepSegment]] = {}
     ranks = {s.source: sources.place(s.source) for s in segments}
-    places = sorted(set(ranks.values()))
+    places = {place: min(index, MAX_PLACES - 1) for index, place in enumerate(sorted(set(ranks.values())))}
     for segment in segments:
-        by_source.setdefault(places.index(ranks[segment.source]), []).append(segment)
+        by_source.setdefault(places[ranks[segment.source]], []).append(segment)
     pieces = _painted(by_source)
     in_bed = _in_bed(by_source)
     sleeping = [p for p in pieces if p.stage in SLEEPING]

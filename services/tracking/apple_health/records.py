@@ -26,6 +26,8 @@ from services.tracking.apple_health.spill import Spill
 from services.tracking.apple_health.workouts import WorkoutSpill
 
 MAX_SLEEP_SECONDS = DAY
+# Of a value or a unit as it came: a number may be written with any number of zeros.
+MAX_TEXT = 40
 # The years ahead that there are partitions for.
 YEARS_AHEAD = 2
 
@@ -118,7 +120,8 @@ class Records:
             offset = self.zoned(zone, start, offset)
         source = self.sources.number(attributes.get("sourceName"), attributes.get("device"))
         if code >= metrics.FIRST_SINGLE:
-            self._single(code, Single(start, source, offset, value, text, attributes["unit"]), end)
+            unit = attributes["unit"][:MAX_TEXT]
+            self._single(code, Single(start, source, offset, value, text[:MAX_TEXT], unit), end)
             return
         if code >= metrics.FIRST_TOTAL and end - start > metrics.MAX_TOTAL_SECONDS:
             raise Rejected("too_long", "the record lasts longer than four days")
@@ -234,7 +237,8 @@ class Records:
             return
         if not EARLIEST // DAY <= day <= self._latest // DAY + 1:
             raise Rejected("date_out_of_range", "the dates lie before the year 2000 or after the export")
-        summary = Summary(kcal, minutes, attributes.get("activeEnergyBurned", "0"), energy_unit, text)
+        energy_text = attributes.get("activeEnergyBurned", "0")[:MAX_TEXT]
+        summary = Summary(kcal, minutes, energy_text, energy_unit[:MAX_TEXT], text[:MAX_TEXT])
         self.summaries[day] = max(summary, self.summaries.get(day, summary))
         self.account.records_used += 1
 

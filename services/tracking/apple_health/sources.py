@@ -7,6 +7,10 @@ from typing import NamedTuple
 # As the phone orders them: the watch before the phone before everything else.
 DEFAULT_PRIORITY = ("watch", "phone", "other")
 MAX_SOURCES = 5000
+# Beyond, all are of one place: every place is a pass over what overlaps.
+MAX_PLACES = 100
+# What the file calls them is remembered only if it is no longer than this.
+MAX_REMEMBERED = 1000
 MAX_NAME_LENGTH = 80
 MAX_DEVICE_LENGTH = 200
 # Each export writes where the object lay in the phone's memory.
@@ -44,7 +48,8 @@ class Sources:
             number = self._add(name, device)
             if len(self._numbers) >= MAX_SOURCES:
                 self._numbers.clear()
-            self._numbers[name, device] = number
+            if len(name or "") + len(device or "") <= MAX_REMEMBERED:
+                self._numbers[name, device] = number
         return number
 
     def _add(self, name: str | None, device: str | None) -> int:
@@ -65,7 +70,7 @@ class Sources:
     def ranks(self) -> list[int]:
         """For every number its rank; the lowest counts first."""
         places = sorted({self.place(number) for number in range(len(self.all))})
-        rank = {place: index for index, place in enumerate(places)}
+        rank = {place: min(index, MAX_PLACES - 1) for index, place in enumerate(places)}
         return [rank[self.place(number)] for number in range(len(self.all))]
 
 

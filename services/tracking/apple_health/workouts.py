@@ -22,6 +22,8 @@ SOURCE = "apple_health"
 MAX_WORKOUTS = 100_000
 MAX_RAW_ENTRIES = 50
 MAX_RAW_TEXT = 200
+# Hundreds of workouts are written at once.
+MAX_RAW_CHARACTERS = 32 * 2**10
 _HK = "HKQuantityTypeIdentifier"
 _POWER = (f"{_HK}RunningPower", f"{_HK}CyclingPower")
 _QUANTITY = re.compile(r"(-?[\d.]+(?:[eE][+-]?\d+)?) (\S{1,40})")
@@ -48,7 +50,7 @@ class WorkoutSpill:
         line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
         identity = hashlib.blake2b(row["source_activity_id"].encode(), digest_size=16).digest()
         # The content decides between two that were written at once, so that the order of the file does not.
-        version = (attributes.get("creationDate", ""), hashlib.blake2b(line, digest_size=8).digest())
+        version = (attributes.get("creationDate", "")[:MAX_RAW_TEXT], hashlib.blake2b(line, digest_size=8).digest())
         known = self._latest.get(identity)
         if known is None and len(self._latest) >= MAX_WORKOUTS:
             raise Rejected("too_many", f"a file may hold {MAX_WORKOUTS} workouts")
@@ -217,4 +219,8 @@ def _raw(attributes: Attributes, children: list[Child], offset: int, start: int,
             cut.pop("endDate", None)
         parts[kind].append(cut.get("path", "") if kind == "routes" else cut)
     raw |= {"metadata": metadata, **parts}
+    for name in ("events", "statistics", "routes", "metadata"):
+        if len(json.dumps(raw, ensure_ascii=False)) <= MAX_RAW_CHARACTERS:
+            break
+        del raw[name]
     return {name: value for name, value in raw.items() if value not in ("", [], {})}

@@ -25,6 +25,8 @@ from services.tracking.settings import TrackingSettings
 
 log = structlog.get_logger()
 BATCH_ROWS = 500
+# Stages of nights, which may be many.
+BATCH_ITEMS = 20_000
 PROGRESS_INTERVAL_SECONDS = 0.5
 NAME = "import_file"
 RETRY_SECONDS = 2
@@ -204,7 +206,14 @@ class ImportRunner:
 
 
 def _batch(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list(itertools.islice(rows, BATCH_ROWS))
+    batch: list[dict[str, Any]] = []
+    items = 0
+    for row in itertools.islice(rows, BATCH_ROWS):
+        batch.append(row)
+        items += sum(len(value) for value in row.values() if isinstance(value, list))
+        if items >= BATCH_ITEMS:
+            break
+    return batch
 
 
 def _account(account: Any) -> dict[str, Any]:
