@@ -12,6 +12,8 @@ from services.tracking.apple_health.account import RefusedFile
 
 MIB = 2**20
 HEAD_BYTES = MIB
+# Others take as much memory to unpack as the file says, up to 4 GiB.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # An export has two or three; each is looked into.
 MAX_XML_ENTRIES = 50
 ROOT = re.compile(rb"<HealthData(?=[\s/>])")
@@ -147,6 +149,8 @@ def _find_export(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
             continue
         if entry.flag_bits & 1:
             raise RefusedFile("the zip is encrypted; upload export.zip as the phone made it")
+        if entry.compress_type not in METHODS:
+            raise RefusedFile("the zip is not packed as the phone does it; upload export.zip as the phone made it")
         looked_into += 1
         if looked_into > MAX_XML_ENTRIES:
             break

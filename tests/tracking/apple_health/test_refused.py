@@ -101,7 +101,7 @@ def test_a_method_of_compression_that_is_not_known() -> None:
     archive = bytearray(zipped(("export.xml", SOUND)))
     for signature, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         archive[archive.index(signature) + method] = 77
-    assert "damaged" in refused(bytes(archive))
+    assert "not packed as the phone does it" in refused(bytes(archive))
 
 
 BOMB = b"<HealthData>" + b" " * (40 * 2**20) + b"</HealthData>"
@@ -165,3 +165,8 @@ def test_progress_is_told_and_may_stop_the_reading(tmp_path: Path) -> None:
 
     with pytest.raises(Stop):
         read_export(io.BytesIO(content), tmp_path, stop)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_packed_in_another_way(compression: int) -> None:
+    assert "not packed as the phone does it" in refused(zipped(("export.xml", SOUND), compression=compression))
