@@ -4,6 +4,7 @@ A job is deferred on the transaction that made it necessary, so it exists if
 and only if the data does. Jobs run in `python -m services.<name> worker`.
 """
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from services.kit.database import Database, driver_connection
 from services.kit.telemetry import where
 
 log = structlog.get_logger()
+RECONNECT_SECONDS = 1.0
 Job = Callable[..., Awaitable[None]]
 Task: TypeAlias = procrastinate.tasks.Task[..., Any, Any]
 
@@ -82,19 +84,28 @@ class Jobs:
     async def work(self, concurrency: int, grace_seconds: float, stalled_after_seconds: float) -> None:
         """Runs jobs until cancelled; then lets those that run finish within the grace time.
 
+        Goes on after the database was away.
+
         A worker that has given no sign of life for `stalled_after_seconds` is
         taken for dead, and its jobs are queued again.
         """
         self._stalled_after = stalled_after_seconds
-        await self.retry_stalled()
-        await self.app.run_worker_async(
-            concurrency=concurrency,
-            install_signal_handlers=False,
-            shutdown_graceful_timeout=grace_seconds,
-            delete_jobs="successful",
-            update_heartbeat_interval=stalled_after_seconds / 3,
-            stalled_worker_timeout=stalled_after_seconds,
-        )
+        while True:
+            try:
+                await self.retry_stalled()
+                # Returns, or raises this, only when it has lost the database.
+                await self.app.run_worker_async(
+                    concurrency=concurrency,
+                    install_signal_handlers=False,
+                    shutdown_graceful_timeout=grace_seconds,
+                    delete_jobs="successful",
+                    update_heartbeat_interval=stalled_after_seconds / 3,
+                    stalled_worker_timeout=stalled_after_seconds,
+                )
+            except procrastinate.exceptions.ConnectorException:
+                pass
+            log.warning("worker", state="lost the database")
+            await asyncio.sleep(RECONNECT_SECONDS)
 
     async def retry_stalled(self) -> None:
         """Queues jobs again whose worker died: its heartbeat has stopped."""

@@ -50,7 +50,17 @@ def ada(sign_up: Callable[[], Person]) -> Person:
 
 @pytest.fixture(scope="session")
 def export() -> tuple[bytes, Truth]:
-    """A generated export of some months, and what it should come to."""
+    """A generated export of some weeks, and what it should come to."""
+    return generate(40)
+
+
+@pytest.fixture(scope="session")
+def long_export() -> tuple[bytes, Truth]:
+    """One that takes some seconds to read."""
+    return generate(150)
+
+
+def generate(days: int) -> tuple[bytes, Truth]:
     file = io.BytesIO()
-    truth = write_export(file, days=120, seed=11, end=date(2026, 11, 18))
+    truth = write_export(file, days=days, seed=11, end=date(2026, 11, 18))
     return file.getvalue(), truth

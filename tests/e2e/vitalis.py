@@ -17,7 +17,7 @@ import psycopg
 from local.runner import Stack
 
 PASSWORD = "correct horse battery staple"
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 60.0
 # What differs between two people's rows of the same file.
 OWN = frozenset({"id", "user_id", "import_id", "created_at", "updated_at", "etag", "source_activity_id"})
 COLLECTIONS = {
