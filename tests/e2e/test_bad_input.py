@@ -274,7 +274,6 @@ def test_tokens_that_do_not_hold_open_nothing(stack: Stack, ada: Person) -> None
         token("a secret of some length, as HMAC wants it", algorithm="HS256"),
         ada.tokens["refresh_token"],
         "x.y.z",
-        "",
     ):
         code, answer = status(f"Bearer {text}")
         assert code == 401, text
