@@ -35,6 +35,7 @@ check: $(GENERATED) ## lint, format, types, imports, protos, migrations
 
 protos: $(GENERATED) ## generate code from the protos
 	@$(PY) protos/generate.py
+	@$(PY) client/generate.py gen/vitalis.binpb
 
 migrate: $(GENERATED) ## bring every service's database to its latest revision
 	@exec $(PY) -m local migrate $(MIGRATE_ARGS)

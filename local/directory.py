@@ -70,11 +70,16 @@ class DataDirectory:
     def _refuse_foreign(self) -> None:
         """Its mode is changed below, which must not happen to /tmp or to somebody's home."""
         try:
-            foreign = self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "lock").exists()
+            foreign = self.path.is_dir() and any(self.path.iterdir()) and not self._is_ours()
         except OSError as error:
             raise LocalError(f"{self.path} cannot be used: {error.strerror}; choose another --data-dir") from None
         if foreign:
             raise LocalError(f"{self.path} holds other things; choose an empty or a new --data-dir")
+
+    def _is_ours(self) -> bool:
+        """Whether a run has been here: its lock is a file and holds nothing but the number of a process."""
+        lock = self.path / "lock"
+        return lock.is_file() and not lock.is_symlink() and lock.read_bytes()[:20].strip().isdigit()
 
     def release(self) -> None:
         if self._lock:

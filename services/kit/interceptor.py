@@ -45,6 +45,7 @@ SECONDS = Histogram(
 )
 # Infrastructure of gRPC itself; it says nothing about anybody.
 EXEMPT = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+HTTP_BODY = "google.api.HttpBody"
 UNDOCUMENTED = "answered an error that the proto does not document"
 
 
@@ -104,6 +105,9 @@ class _Method:
         self._validator = validator
         self._required = required
         self._name = rpc.path.rpartition(".")[2]
+        self._is_upload = any(
+            field.message_type and field.message_type.full_name == HTTP_BODY for field in rpc.request.fields
+        )
         self._seconds = SECONDS.labels(self._name)
         self._ok = HANDLED.labels(self._name, "OK")
 
@@ -148,8 +152,10 @@ class _Method:
             async with self.guard(context) as caller:
 
                 async def checked() -> AsyncIterator[Message]:
+                    is_first = True
                     async for request in requests:
-                        self.check(request, caller)
+                        self.check(request, caller, is_first=is_first)
+                        is_first = False
                         yield request
 
                 return await behavior(checked(), context)
@@ -211,12 +217,13 @@ class _Method:
         if not caller.may(self._rpc.scope):
             raise ServiceError("SCOPE_MISSING", f"needs the scope {self._rpc.scope}")
 
-    def check(self, request: Message, caller: Caller) -> None:
+    def check(self, request: Message, caller: Caller, *, is_first: bool = True) -> None:
         """Holds a message against the contract: its subject, its required fields, its rules."""
         subject = getattr(request, "user_id", "")
         if subject and self._rpc.audience != options_pb2.AUDIENCE_PUBLIC and subject != caller.subject:
             raise ServiceError("SUBJECT_MISMATCH", "you have no access to this person's data")
-        violations = self._required.missing(request)
+        # What follows an upload's first message is the file alone.
+        violations = self._required.missing(request) if is_first or not self._is_upload else []
         for violation in self._validator.collect_violations(request):
             violations.append(
                 Violation(field_path(violation.proto), violation.proto.message or violation.proto.rule_id)

@@ -1,11 +1,32 @@
 """Settings from the environment; what is missing or wrong is named at start."""
 
+import re
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def _database_url(url: SecretStr) -> SecretStr:
+    # Checked here, because libpq and its drivers quote what they cannot read, password included.
+    text = url.get_secret_value()
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("postgresql", "postgres") or "//" not in text or BAD_ESCAPE.search(text):
+        raise PydanticCustomError("database_url", "must be a postgresql:// URL, special characters escaped as in %40")
+    return url
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 
 
 class ProcessSettings(BaseSettings):
@@ -23,8 +44,8 @@ class ProcessSettings(BaseSettings):
 class ServiceSettings(ProcessSettings):
     """What every gRPC service has."""
 
-    listen: str = Field(description="host:port of the gRPC server.")
-    database_url: SecretStr = Field(description="postgresql:// URL of the role `app`, which owns nothing.")
+    listen: str = Field(pattern=r"^.+:\d+$", description="host:port of the gRPC server.")
+    database_url: DatabaseUrl = Field(description="postgresql:// URL of the role `app`, which owns nothing.")
     database_pool_size: int = Field(10, ge=1, le=200)
     trusted_callers_file: Path = Field(description="JSON object from issuer to a JSON Web Key Set.")
     grace_seconds: float = Field(10, ge=0, description="How long calls in flight may take after SIGTERM.")
@@ -39,7 +60,7 @@ class MigrateSettings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
-    migrator_database_url: SecretStr = Field(description="postgresql:// URL of the role `migrator`.")
+    migrator_database_url: DatabaseUrl = Field(description="postgresql:// URL of the role `migrator`.")
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)
@@ -49,6 +70,10 @@ def load(kind: type[Settings], prefix: str) -> Settings:
     """Reads the settings `<PREFIX><FIELD>`; ends the process naming every one that is missing or wrong."""
     try:
         return kind(_env_prefix=prefix)
+    except SettingsError as error:
+        # Its text names the field and the source, and quotes nothing.
+        print(f"setting {prefix}…: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
             name = prefix + "_".join(str(part) for part in problem["loc"]).upper()

@@ -66,6 +66,8 @@ def configure_logging(log_format: str, level: str, process: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     # It logs a failed job with its arguments and its error's text; jobs.py says what may be said.
     logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
+    # It quotes hosts, roles and what it cannot read of a URL; server.py tells when the database is gone.
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 def start_metrics(listen: str) -> None:

@@ -51,7 +51,6 @@ def test_everything_that_is_missing_is_named_at_once(
         ("PROBE_LOG_FORMAT", "hunter2"),
         ("PROBE_WORKER_CONCURRENCY", "many hunter2"),
         ("PROBE_LISTEN", "hunter2"),
-        ("PROBE_CALLER_KEY_FILE", "/no/such/hunter2.pem"),
         ("PROBE_DATABASE_URL", "hunter2"),
         ("PROBE_DATABASE_URL", "mysql://app:hunter2@127.0.0.1/probe"),
         ("PROBE_DATABASE_URL", "postgresql://app:hunter2%@127.0.0.1/probe"),

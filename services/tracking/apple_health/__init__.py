@@ -7,7 +7,7 @@ are in docs/decisions/0020-apple-health-import.md.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -74,7 +74,8 @@ def read_export(
             read_elements(xml, records, report)
     finally:
         records.close()
-    as_of = to_datetime(records.as_of)
+    # A phone whose clock runs ahead would hold off every later export until its date has come.
+    as_of = min(to_datetime(records.as_of), datetime.now(UTC))
     return Export(
         as_of=as_of,
         daily=daily_rows(records, as_of),

@@ -1,4 +1,4 @@
-"""Imports: uploading a file, watching it being read, cancelling and rolling back (VIT 2.10 ingestion_jobs)."""
+"""Imports: uploading a file, watching it being read, cancelling and rolling back."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import calling, current, service_caller
 from services.kit.database import Database, now, uuid7
-from services.kit.errors import ServiceError, invalid
+from services.kit.errors import ServiceError
 from services.kit.idempotency import once
 from services.kit.jobs import Jobs, Task
 from services.kit.resources import Resource, get, list_
@@ -28,6 +28,7 @@ from vitalis.tracking.v1 import imports_pb2_grpc as pb_grpc
 log = structlog.get_logger()
 Context = grpc.aio.ServicerContext[Any, Any]
 WATCH_INTERVAL_SECONDS = 0.3
+BROKE_OFF = "the upload broke off"
 ENDED = ("succeeded", "failed", "cancelled", "rolled_back")
 # An upload whose import never came to be (its client or server died) is swept after this.
 ORPHANED_AFTER = timedelta(days=1)
@@ -61,10 +62,8 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
     ) -> pb.CreateImportResponse:
         """Stores the upload, then the import and its job in one transaction."""
         first = await anext(requests, None)
-        if first is None or not first.user_id:
-            raise invalid("user_id", "is required")
-        if not first.source:
-            raise invalid("source", "is required")
+        if first is None:
+            raise ServiceError("CANCELLED", BROKE_OFF)
         import_id = str(uuid7())
         key = f"{PREFIX}{first.user_id}/{import_id}"
         upload = await self._store.put(key, _chunks(first, requests))
@@ -158,7 +157,7 @@ async def _chunks(
         if not complete:
             yield request.file.data
     if not complete:
-        raise ServiceError("CANCELLED", "the upload broke off")
+        raise ServiceError("CANCELLED", BROKE_OFF)
 
 
 class UploadSweeper:

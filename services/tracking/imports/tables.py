@@ -1,4 +1,4 @@
-"""Ingestion jobs (VIT 2.10) and what an import overwrote, so that it can be rolled back."""
+"""Imports as ingestion jobs, and what an import overwrote, so that it can be rolled back."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB

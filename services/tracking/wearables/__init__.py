@@ -1,4 +1,4 @@
-"""Wearables: days, nights and activities, several sources a day (VIT 2.3)."""
+"""Wearables: days, nights and activities, several sources a day."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ SLEEP = Resource(
     order_by=("sleep_date", "source"),
     date_column="sleep_date",
     filters=("source",),
-    heavy=("raw_data",),
+    heavy=("hypnogram", "raw_data"),
     natural_key=("sleep_date", "source"),
     idempotency_keys=IDEMPOTENCY_KEYS,
 )

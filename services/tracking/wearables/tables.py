@@ -1,4 +1,4 @@
-"""What wearables record, partitioned by year (VIT 2.3).
+"""What wearables record, partitioned by year.
 
 Ranges are the proto's; the CHECKs made from them are the last line behind its
 validation.
