@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,10 @@ def main() -> None:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     for name in arguments.names or benchmarks:
         started = time.monotonic()
+        # A machine that has other things to do measures them too.
+        load = os.getloadavg()[0]
         machine, figures = benchmarks[name]()
+        machine += f", load average before {load:.1f}"
         print(f"{name} ({machine}; {time.monotonic() - started:.0f} s)")
         print(*map(line, figures), sep="\n", flush=True)
         keep(name, Report(dt.datetime.now(dt.UTC).date().isoformat(), machine, figures))
