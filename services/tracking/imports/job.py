@@ -24,7 +24,7 @@ from services.tracking.imports.write import LOCK, TARGETS, RowCounts
 from services.tracking.settings import TrackingSettings
 
 log = structlog.get_logger()
-BATCH_ROWS = 500
+BATCH_ROWS = 200
 # Stages of nights, which may be many.
 BATCH_ITEMS = 20_000
 PROGRESS_INTERVAL_SECONDS = 0.5
