@@ -51,6 +51,8 @@ class Backends:
                 options=[
                     ("grpc.keepalive_time_ms", 60_000),
                     ("grpc.keepalive_timeout_ms", 10_000),
+                    # A service that was away is found again soon after it is back, however long it was away.
+                    ("grpc.max_reconnect_backoff_ms", 2_000),
                     ("grpc.max_receive_message_length", max_reply_bytes),
                     ("grpc.service_config", service_config(rpc for rpc in rpcs if rpc.service == name)),
                 ],

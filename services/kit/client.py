@@ -14,6 +14,8 @@ DEFAULT_DEADLINE_SECONDS = 30.0
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # A service that was away is found again soon after it is back, however long it was away.
+    ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", 16 * 2**20),
 ]
 RETRY = {

@@ -17,6 +17,8 @@ from grpc_status import rpc_status
 from vitalis.options.v1 import errors_pb2, options_pb2
 
 PREFIX = "ERROR_REASON_"
+# With this text, and the code INTERNAL, grpc.aio ends a stream whose connection broke while it sent.
+UNSENT = 'Failed "execute_batch"'
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 # https://cloud.google.com/apis/design/errors: the HTTP status of each gRPC code.
 HTTP_STATUS = {
@@ -150,7 +152,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     """The error that a service answered with, or what a broken connection amounts to."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type]
     if status is None:
-        return _from_code(error.code())
+        unsent = str(error.details()).startswith(UNSENT)
+        return _from_code(grpc.StatusCode.UNAVAILABLE if unsent else error.code())
     reason, metadata, violations, retry = "", {}, [], None
     for detail in status.details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):

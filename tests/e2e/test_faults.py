@@ -224,7 +224,7 @@ def test_a_tracking_service_that_is_killed_in_mid_upload_leaves_no_import(stack:
 
     answer = ada.post("imports", params={"source": "apple_health"}, content=slowly())
     stack.restart("tracking")
-    assert answer.status_code == 503
     until(lambda: ada.get("imports").status_code == 200, "the gateway to find the new process")
+    assert answer.status_code == 503, answer.text
     assert ada.imports() == []
     assert ada.imported(b"no export")["status"] == "failed"
