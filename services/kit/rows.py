@@ -167,20 +167,27 @@ def _writer(field: Any) -> Callable[[Any], Any] | None:
     if field.message_type is None:
         return None
     if field.message_type.full_name == TIMESTAMP:
-        return _instant
+        return _refusing(field.name, "must be an instant of the years 1 to 9999", _instant)
     if field.is_repeated and not field.message_type.GetOptions().map_entry:
-        return lambda value: [json_format.MessageToDict(item, preserving_proto_field_name=True) for item in value]
-    return _json_of(field.name)
+        rule = "must hold instants of the years 1 to 9999, and numbers that JSON has"
+        return _refusing(field.name, rule, lambda value: [_json(item) for item in value])
+    return _refusing(field.name, "must not hold numbers that JSON does not have", _json)
 
 
-def _json_of(name: str) -> Callable[[Any], Any]:
-    def write(value: Any) -> Any:
+def _refusing(name: str, rule: str, write: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`write`, which answers INVALID_FIELD for what the wire can carry and a row cannot hold."""
+
+    def refusing(value: Any) -> Any:
         try:
-            return json_format.MessageToDict(value, preserving_proto_field_name=True)
-        except ValueError:
-            raise invalid(name, "must not hold numbers that JSON does not have") from None
+            return write(value)
+        except (ValueError, OverflowError, json_format.Error):
+            raise invalid(name, rule) from None
 
-    return write
+    return refusing
+
+
+def _json(message: Message) -> Any:
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
 
 def _instant(timestamp: timestamp_pb2.Timestamp) -> datetime:

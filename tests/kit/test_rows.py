@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from services.kit.caller import calling, service_caller
 from services.kit.contract import ContractError, ranges_of
 from services.kit.database import Database, new_metadata, owned, uuid7
+from services.kit.errors import ServiceError
 from services.kit.resources import Resource
 from services.kit.rows import RowMapping
 from services.tracking.wearables import DAILY, SLEEP
@@ -106,3 +107,17 @@ def test_a_column_and_a_field_that_do_not_match_do_not_start() -> None:
         ContractError, match=r"days and vitalis\.tracking\.v1\.WearableDaily do not match: .*pulse.*steps"
     ):
         RowMapping(pb.WearableDaily, table)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"), [(2**62, 0), (-(2**62), 0), (253402300800, 0), (0, -1), (0, 10**9)], ids=range(5)
+)
+def test_an_instant_that_no_calendar_has_is_refused_by_its_field(seconds: int, nanos: int) -> None:
+    instant = timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos)
+    for message, field in (
+        (pb.WearableSleep(sleep_start=instant), "sleep_start"),
+        (pb.WearableSleep(hypnogram=[pb.HypnogramSegment(t=instant, stage="deep")]), "hypnogram"),
+    ):
+        with pytest.raises(ServiceError) as caught:
+            SLEEP.rows.values(message)
+        assert [violation.field for violation in caught.value.violations] == [field]
