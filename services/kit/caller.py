@@ -4,8 +4,15 @@ The gateway signs people's contexts, a service signs its own. A token is a JWT
 signed with Ed25519, for one audience (a service) and half a minute, so that the
 same caller's requests share one signature and one verification. The request id
 is no authority and travels beside it.
+
+jwt and cryptography are loaded where a token is made or read, not at the top: a
+worker does neither, and counts its memory.
 """
 
+from __future__ import annotations
+
+import base64
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -13,13 +20,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing import TYPE_CHECKING, Any
 
 from services.kit.errors import ServiceError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 TOKEN_METADATA = "vitalis-caller"
 REQUEST_ID_METADATA = "vitalis-request-id"
@@ -112,6 +118,8 @@ class CallerSigner:
             "iat": int(now),
             "exp": int(now) + LIFETIME_SECONDS,
         }
+        import jwt
+
         token = jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": self._kid})
         if len(self._cache) >= CACHE_SIZE:
             self._cache.clear()
@@ -146,6 +154,8 @@ class CallerVerifier:
         return replace(caller, request_id=request_id)
 
     def _decode(self, token: str) -> tuple[float, Caller]:
+        import jwt
+
         try:
             issuer = str(jwt.decode(token, options={"verify_signature": False}).get("iss"))
             key = self._trusted[issuer][str(jwt.get_unverified_header(token).get("kid"))]
@@ -169,8 +179,7 @@ class CallerVerifier:
 
 def key_id(key: Ed25519PrivateKey) -> str:
     """The key's id: its JWK thumbprint (RFC 7638, RFC 8037 appendix A.3)."""
-    import base64
-    import hashlib
+    from cryptography.hazmat.primitives import serialization
 
     raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
@@ -180,12 +189,17 @@ def key_id(key: Ed25519PrivateKey) -> str:
 
 def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
     """The public half as a JSON Web Key."""
+    import jwt
+
     jwk: dict[str, str] = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key()))
     return {**jwk, "kid": key_id(key), "use": "sig", "alg": "EdDSA"}
 
 
 def load_private_key(path: Path) -> Ed25519PrivateKey:
     """Reads an Ed25519 private key (PKCS#8 PEM). Raises ValueError for any other."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError(f"{path.name} holds no Ed25519 private key")
@@ -194,5 +208,7 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
 
 def load_trusted(path: Path) -> dict[str, dict[str, Any]]:
     """Reads the trusted issuers: a JSON object from issuer to a JSON Web Key Set."""
+    import jwt
+
     content = json.loads(path.read_text())
     return {issuer: {jwk["kid"]: jwt.PyJWK(jwk).key for jwk in key_set["keys"]} for issuer, key_set in content.items()}
