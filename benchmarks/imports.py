@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -126,11 +127,13 @@ def _peer(file: Path, scratch: Path, records: int) -> Run:
     program = Path(sys.executable).with_name("healthkit-to-sqlite")
     database = scratch / "peer.db"
     database.unlink(missing_ok=True)
+    memory = 0.0
     started = time.perf_counter()
-    pid = os.posix_spawn(program, [str(program), "--silent", "--xml", str(file), str(database)], os.environ)
-    _, status, usage = os.wait4(pid, 0)
+    process = subprocess.Popen([program, "--silent", "--xml", file, database])
+    while process.poll() is None:
+        memory = max(memory, peak_memory_mb(process.pid))
+        time.sleep(POLL_SECONDS)
     seconds = time.perf_counter() - started
-    if status:
-        raise RuntimeError(f"{PEER} ended with exit code {os.waitstatus_to_exitcode(status)}")
-    # macOS counts bytes, Linux kibibytes.
-    return Run(records, seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6)
+    if process.returncode:
+        raise RuntimeError(f"{PEER} ended with exit code {process.returncode}")
+    return Run(records, seconds, memory)

@@ -1,8 +1,9 @@
 """All of Vitalis as `make up` runs it, on free ports, in a directory that goes away."""
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -32,10 +33,16 @@ def describe(stack: Stack) -> str:
 
 
 def peak_memory_mb(pid: int) -> float:
-    """The most memory a process has held, MB of 10**6 bytes; as of now where the system keeps no peak (macOS)."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return float(psutil.Process(pid).memory_info().rss) / 1e6
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024 / 1e6
+    """The most memory a process has held, MB of 10**6 bytes; what it holds now where the system keeps no peak (macOS).
+
+    0 for a process that has ended.
+    """
+    if not sys.platform.startswith("linux"):
+        with suppress(psutil.NoSuchProcess):
+            return float(psutil.Process(pid).memory_info().rss) / 1e6
+        return 0.0
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
