@@ -6,6 +6,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from re import compile as pattern
 
 import structlog
@@ -26,14 +27,7 @@ from gateway.settings import GatewaySettings
 from gateway.template import parse
 from gateway.tokens import AccessTokens, Jwks, Person
 from gateway.uploads import UploadRoute
-from services.kit.caller import (
-    ANONYMOUS,
-    REQUEST_ID_METADATA,
-    TOKEN_METADATA,
-    Caller,
-    CallerSigner,
-    load_private_key,
-)
+from services.kit.caller import ANONYMOUS, CallerSigner, load_private_key
 from services.kit.errors import ServiceError, invalid
 
 log = structlog.get_logger("gateway")
@@ -41,6 +35,8 @@ log = structlog.get_logger("gateway")
 ISSUER = "gateway"
 METHOD_NOT_ALLOWED = 405
 REQUEST_ID = pattern(rb"[A-Za-z0-9._-]{8,64}")
+NOT_PRINTABLE = pattern(rb"[^ -~]")
+MAX_USER_AGENT = 500
 BROWSER_HEADERS = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-Id"]
 EXPOSED_HEADERS = ["ETag", "Retry-After", "X-Request-Id"]
 
@@ -163,6 +159,7 @@ class Gateway:
     async def _admit(self, exchange: Exchange, route: Route, scope: Scope) -> None:
         """Finds out who calls, counts the request and signs the caller for the service."""
         caller = ANONYMOUS
+        address = self._address(scope)
         if route.audience is not Audience.PUBLIC:
             person = await self._person(exchange)
             if route.audience is Audience.ADMIN and person.role != "admin":
@@ -171,10 +168,16 @@ class Gateway:
             exchange.caller_id = person.id
         if route.limit:
             if route.per_address:
-                await self._limits.hit(route.limit, route.rpc.path, self._address(scope))
+                await self._limits.hit(route.limit, route.rpc.path, address)
             else:
                 await self._limits.hit(route.limit, exchange.caller_id)
-        exchange.metadata = self._metadata(caller, route.service, exchange.request_id)
+        request = replace(
+            caller,
+            request_id=exchange.request_id,
+            address=address,
+            user_agent=_user_agent(exchange.headers.get(b"user-agent", b"")),
+        )
+        exchange.metadata = self._signer.metadata(request, route.service)
 
     async def _person(self, exchange: Exchange) -> Person:
         authorization = exchange.headers.get(b"authorization")
@@ -187,11 +190,9 @@ class Gateway:
         peer = scope.get("client")
         return client_address(peer[0] if peer else "", forwarded, self._settings.trusted_proxies)
 
-    def _metadata(self, caller: Caller, service: str, request_id: str) -> tuple[tuple[str, str], ...]:
-        return (TOKEN_METADATA, self._signer.token(caller, service)), (REQUEST_ID_METADATA, request_id)
-
     async def _key_set(self) -> Jwks:
-        return await self._backends.key_set(self._metadata(ANONYMOUS, IDENTITY, str(uuid.uuid4())))
+        caller = replace(ANONYMOUS, request_id=str(uuid.uuid4()))
+        return await self._backends.key_set(self._signer.metadata(caller, IDENTITY))
 
     async def _fail(self, exchange: Exchange, error: ServiceError) -> None:
         if exchange.status:
@@ -254,6 +255,11 @@ def create_app(settings: GatewaySettings) -> tuple[Gateway, CORSMiddleware | Gat
         expose_headers=EXPOSED_HEADERS,
     )
     return gateway, served
+
+
+def _user_agent(sent: bytes) -> str:
+    """What the client says it is, in the characters that gRPC metadata can carry."""
+    return NOT_PRINTABLE.sub(b"", sent)[:MAX_USER_AGENT].decode().strip()
 
 
 def _request_id(sent: bytes | None) -> str:

@@ -1,4 +1,4 @@
-"""`python -m services.identity serve | migrate`."""
+"""`python -m services.identity serve | worker | migrate`."""
 
 from services.identity.passwords import Passwords
 from services.identity.sessions import SessionsServicer
@@ -6,12 +6,15 @@ from services.identity.settings import IdentitySettings
 from services.identity.tokens import AccessTokens
 from services.identity.users import UsersServicer
 from services.kit.database import Database
+from services.kit.jobs import Jobs
 from services.kit.main import main
 from services.kit.parts import Parts, Service, Servicer
 from vitalis.identity.v1 import sessions_pb2, sessions_pb2_grpc, users_pb2, users_pb2_grpc
 
 
 def build(settings: IdentitySettings, database: Database) -> Parts:
+    """The servicers and the jobs of identity."""
+    jobs = Jobs("identity", database)
     passwords = Passwords(
         threads=settings.password_threads,
         capacity=settings.password_capacity,
@@ -31,7 +34,8 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
                 sessions_pb2.DESCRIPTOR.services_by_name["SessionsService"],
             ),
-        ]
+        ],
+        jobs,
     )
 
 

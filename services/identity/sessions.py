@@ -15,9 +15,10 @@ import structlog
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.identity.base import metadata
 from services.identity.passwords import Passwords
 from services.identity.tokens import AccessTokens, fingerprint, new_refresh_token
-from services.identity.users import PUBLIC, acting, metadata, normalise_email, timestamp, to_message, users
+from services.identity.users import PUBLIC, acting, normalise_email, timestamp, to_message, users
 from services.kit.caller import current
 from services.kit.database import Database, Statement, uuid7
 from services.kit.errors import ServiceError, Violation

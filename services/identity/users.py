@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,14 +11,13 @@ import grpc
 import sqlalchemy as sa
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.identity.base import metadata
 from services.kit.caller import Caller, current
-from services.kit.database import Database, Statement, new_metadata
+from services.kit.database import Database, Statement
 from services.kit.errors import not_found
 from vitalis.identity.v1 import users_pb2, users_pb2_grpc
 
 ROLES = ("user", "coach", "admin")
-
-metadata = new_metadata()
 
 users = sa.Table(
     "users",
@@ -86,7 +86,7 @@ def timestamp(moment: datetime) -> Timestamp:
 
 def acting(user_id: UUID) -> Caller:
     """The person as the caller of a transaction, once their credentials have been checked."""
-    return Caller(str(user_id), str(user_id), "user", frozenset(), current().request_id)
+    return replace(current(), actor=str(user_id), subject=str(user_id), role="user", scopes=frozenset())
 
 
 class UsersServicer(users_pb2_grpc.UsersServiceServicer):

@@ -2,8 +2,9 @@
 
 The gateway signs people's contexts, a service signs its own. A token is a JWT
 signed with Ed25519, for one audience (a service) and half a minute, so that the
-same caller's requests share one signature and one verification. The request id
-is no authority and travels beside it.
+same caller's requests share one signature and one verification. What only
+describes a request (its id, the client's address and user agent) is no authority
+and travels beside it.
 
 jwt and cryptography are loaded where a token is made or read, not at the top: a
 worker does neither, and counts its memory.
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 TOKEN_METADATA = "vitalis-caller"
 REQUEST_ID_METADATA = "vitalis-request-id"
+ADDRESS_METADATA = "vitalis-client-address"
+USER_AGENT_METADATA = "vitalis-user-agent"
 LIFETIME_SECONDS = 30
 # A cached token is handed out until it has this long left to live.
 MARGIN_SECONDS = 10
@@ -44,8 +47,9 @@ class Caller:
     """Who is calling, and about whom.
 
     `actor` is a person's id or `service:<name>`; `subject` is the person whose
-    data the call is about ("" if none). They differ for somebody with a grant.
-    `scopes` holds names such as `wearables.read`; `*` is every scope.
+    data the call is about ("" if none). They differ for somebody with a grant,
+    whose id is `grant_id`, and for an admin. `scopes` holds names such as
+    `wearables.read`; `*` is every scope. `session_id` is the person's session.
     """
 
     actor: str
@@ -53,6 +57,10 @@ class Caller:
     role: str
     scopes: frozenset[str]
     request_id: str = ""
+    session_id: str = ""
+    grant_id: str = ""
+    address: str = ""
+    user_agent: str = ""
 
     def may(self, scope: str) -> bool:
         return not scope or EVERYTHING in self.scopes or scope in self.scopes
@@ -60,6 +68,11 @@ class Caller:
     @property
     def is_service(self) -> bool:
         return self.role == "service"
+
+    @property
+    def is_delegate(self) -> bool:
+        """Whether a person acts on another person's data."""
+        return not self.is_service and self.actor != self.subject
 
 
 ANONYMOUS = Caller("", "", "anonymous", frozenset())
@@ -100,11 +113,13 @@ class CallerSigner:
         return (
             (TOKEN_METADATA, self.token(caller, audience)),
             (REQUEST_ID_METADATA, caller.request_id),
+            (ADDRESS_METADATA, caller.address),
+            (USER_AGENT_METADATA, caller.user_agent),
         )
 
     def token(self, caller: Caller, audience: str) -> str:
         now = time.time()
-        key = (replace(caller, request_id=""), audience)
+        key = (replace(caller, request_id="", address="", user_agent=""), audience)
         cached = self._cache.get(key)
         if cached and cached[0] - now > MARGIN_SECONDS:
             return cached[1]
@@ -115,6 +130,8 @@ class CallerSigner:
             "actor": caller.actor,
             "role": caller.role,
             "scopes": sorted(caller.scopes),
+            "sid": caller.session_id,
+            "grant": caller.grant_id,
             "iat": int(now),
             "exp": int(now) + LIFETIME_SECONDS,
         }
@@ -139,8 +156,8 @@ class CallerVerifier:
         self._trusted = trusted
         self._cache: dict[str, tuple[float, Caller]] = {}
 
-    def verify(self, token: str, request_id: str) -> Caller:
-        """The caller of a token. Raises UNAUTHENTICATED for any that does not hold."""
+    def verify(self, token: str, request_id: str, address: str = "", user_agent: str = "") -> Caller:
+        """The caller of a token, with what came beside it. Raises UNAUTHENTICATED for any that does not hold."""
         now = time.time()
         cached = self._cache.get(token)
         if cached is None:
@@ -151,7 +168,7 @@ class CallerVerifier:
         expires, caller = cached
         if expires <= now:
             raise ServiceError("UNAUTHENTICATED", "the caller's token has expired")
-        return replace(caller, request_id=request_id)
+        return replace(caller, request_id=request_id, address=address, user_agent=user_agent)
 
     def _decode(self, token: str) -> tuple[float, Caller]:
         import jwt
@@ -170,7 +187,14 @@ class CallerVerifier:
             )
         except (jwt.InvalidTokenError, KeyError, ValueError):
             raise ServiceError("UNAUTHENTICATED", "the caller's token does not hold") from None
-        caller = Caller(claims["actor"], claims["sub"], claims["role"], frozenset(claims["scopes"]))
+        caller = Caller(
+            claims["actor"],
+            claims["sub"],
+            claims["role"],
+            frozenset(claims["scopes"]),
+            session_id=claims.get("sid", ""),
+            grant_id=claims.get("grant", ""),
+        )
         speaks_for_itself = caller.role == "service" and caller.actor == f"service:{issuer}"
         if (issuer == PEOPLE_ISSUER) == speaks_for_itself:
             raise ServiceError("UNAUTHENTICATED", "the caller's token does not hold")

@@ -1,8 +1,10 @@
 """The database of a service: the pool, transactions that carry the caller, shared columns.
 
-Every transaction sets `app.subject_id`, `app.actor_id` and `app.request_id`
-for its own length, which is what the row-level security policies read; it
-therefore works behind a transaction-mode PgBouncer.
+Every transaction sets `app.subject_id`, which is what the row-level security
+policies read, and one that may write sets besides what the audit triggers read:
+`app.actor_id`, `app.role`, `app.request_id`, `app.grant_id`, `app.address` and
+`app.user_agent`. They hold for the transaction's own length, so it works behind
+a transaction-mode PgBouncer.
 """
 
 import os
@@ -26,9 +28,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from services.kit.caller import Caller, current
 from services.kit.errors import ServiceError, Violation
 
-SET_CALLER = (
-    "SELECT set_config('app.subject_id', %s, true), set_config('app.actor_id', %s, true),"
-    " set_config('app.request_id', %s, true)"
+SET_SUBJECT = "SELECT set_config('app.subject_id', %s, true)"
+SET_CALLER = "SELECT " + ", ".join(
+    f"set_config('app.{name}', %s, true)"
+    for name in ("subject_id", "actor_id", "role", "request_id", "grant_id", "address", "user_agent")
 )
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -76,8 +79,16 @@ def uuid7_texts(count: int) -> list[str]:
     return texts
 
 
-def _settings_of(caller: Caller) -> tuple[str, str, str]:
-    return (caller.subject, caller.actor, caller.request_id)
+def _settings_of(caller: Caller) -> tuple[str, ...]:
+    return (
+        caller.subject,
+        caller.actor,
+        caller.role,
+        caller.request_id,
+        caller.grant_id,
+        caller.address,
+        caller.user_agent,
+    )
 
 
 class Statement:
@@ -171,7 +182,7 @@ class Database:
         async with self.pool.connection() as connection:
             cursor = connection.cursor(binary=True)
             async with connection.pipeline():
-                await connection.execute(SET_CALLER, _settings_of(current()))
+                await connection.execute(SET_SUBJECT, (current().subject,))
                 await cursor.execute(statement.sql.encode(), {**statement.constants, **parameters})
                 await connection.commit()
             return await cursor.fetchall()

@@ -23,9 +23,11 @@ from protovalidate import CompilationError, Validator
 
 from services.kit import database
 from services.kit.caller import (
+    ADDRESS_METADATA,
     ANONYMOUS,
     REQUEST_ID_METADATA,
     TOKEN_METADATA,
+    USER_AGENT_METADATA,
     Caller,
     CallerVerifier,
     calling,
@@ -45,6 +47,7 @@ SECONDS = Histogram(
 )
 # Infrastructure of gRPC itself; it says nothing about anybody.
 EXEMPT = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+CALLER_METADATA = frozenset({TOKEN_METADATA, REQUEST_ID_METADATA, ADDRESS_METADATA, USER_AGENT_METADATA})
 HTTP_BODY = "google.api.HttpBody"
 UNDOCUMENTED = "answered an error that the proto does not document"
 
@@ -193,15 +196,16 @@ class _Method:
             await context.abort_with_status(rpc_status.to_status(to_status(failure)))
 
     def authenticate(self, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
-        token = request_id = ""
-        for key, value in context.invocation_metadata() or ():
-            if key == TOKEN_METADATA:
-                token = str(value)
-            elif key == REQUEST_ID_METADATA:
-                request_id = str(value)
+        sent = {key: str(value) for key, value in context.invocation_metadata() or () if key in CALLER_METADATA}
+        token = sent.get(TOKEN_METADATA)
         if not token:
             raise ServiceError("UNAUTHENTICATED", "the call carries no caller")
-        return self._verifier.verify(token, request_id)
+        return self._verifier.verify(
+            token,
+            sent.get(REQUEST_ID_METADATA, ""),
+            sent.get(ADDRESS_METADATA, ""),
+            sent.get(USER_AGENT_METADATA, ""),
+        )
 
     def authorize(self, caller: Caller) -> None:
         """Holds the caller against the RPC's access option."""

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import calling, service_caller
 from services.kit.database import Database, driver_connection
+from services.kit.idempotency import forget_old
 from services.kit.telemetry import where
 
 log = structlog.get_logger()
@@ -32,6 +33,7 @@ class Jobs:
         self.app = procrastinate.App(connector=procrastinate.PsycopgConnector(), periodic_defaults={"max_delay": 86400})
         self._stalled_after = 30.0
         self.scheduled("* * * * *", "retry_stalled")(self.retry_stalled)
+        self.scheduled("37 * * * *", "forget_idempotency_keys")(self.forget_idempotency_keys)
 
     def job(self, name: str, *, attempts: int = 5) -> Callable[[Job], Task]:
         """Declares a job, retried with exponential backoff; it runs as the service, about its `user_id` argument."""
@@ -106,6 +108,11 @@ class Jobs:
                 pass
             log.warning("worker", state="lost the database")
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def forget_idempotency_keys(self) -> None:
+        """Forgets the answers to repeated requests that are older than a day."""
+        async with self._database.transaction() as connection:
+            await forget_old(connection)
 
     async def retry_stalled(self) -> None:
         """Queues jobs again whose worker died: its heartbeat has stopped."""

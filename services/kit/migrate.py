@@ -27,11 +27,14 @@ from services.kit.roles import APP_GROUP
 __all__ = [
     "check",
     "downgrade",
+    "install_function",
+    "install_idempotency_keys",
     "install_partitions",
     "install_queue",
     "partition_by_year",
     "protect",
     "run_environment",
+    "uninstall_idempotency_keys",
     "uninstall_partitions",
     "uninstall_queue",
     "upgrade",
@@ -146,6 +149,51 @@ def protect(table: str, owner_column: str = "user_id", verbs: str = "SELECT, INS
             f"CREATE POLICY owner ON {name} USING ({owner_column} = {SUBJECT}) WITH CHECK ({owner_column} = {SUBJECT})"
         )
     op.execute(f"GRANT {verbs} ON {table} TO {APP_GROUP}")
+
+
+def install_function(signature: str, definition: str) -> None:
+    """Creates a function that the app, and nobody else, may call: `install_function("due(integer)", "CREATE …")`.
+
+    Most are SECURITY DEFINER: they run as the tables' owner, which bypasses row
+    security, so each answers one question with the fewest columns, and its
+    search_path is fixed against functions and tables of the caller's.
+    """
+    op.execute(definition)
+    op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+    op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP_GROUP}")
+
+
+def install_idempotency_keys() -> None:
+    """The table of `kit.idempotency`, and the function that forgets what is older than a day."""
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("request_id", sa.Text, nullable=False),
+        sa.Column("method", sa.Text, nullable=False),
+        sa.Column("request_sha256", sa.LargeBinary, nullable=False),
+        sa.Column("response", sa.LargeBinary, server_default="", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "request_id", name=op.f("pk_idempotency_keys")),
+    )
+    protect("idempotency_keys")
+    install_function(
+        "forget_idempotency_keys()",
+        """
+        CREATE FUNCTION forget_idempotency_keys() RETURNS bigint
+        LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+          WITH forgotten AS (
+            DELETE FROM public.idempotency_keys WHERE created_at < now() - interval '1 day' RETURNING 1
+          )
+          SELECT count(*) FROM forgotten
+        $$
+        """,
+    )
+
+
+def uninstall_idempotency_keys() -> None:
+    op.execute("DROP FUNCTION forget_idempotency_keys()")
+    op.drop_table("idempotency_keys")
 
 
 def install_queue() -> None:

@@ -1,7 +1,6 @@
 """`python -m services.tracking serve | worker | migrate`."""
 
 from services.kit.database import Database, now
-from services.kit.idempotency import forget_old
 from services.kit.jobs import Jobs
 from services.kit.main import main
 from services.kit.parts import Parts, Service, Servicer
@@ -28,11 +27,6 @@ def build(settings: TrackingSettings, database: Database) -> Parts:
     @jobs.scheduled("7 * * * *", "sweep_uploads")
     async def sweep_uploads() -> None:
         await UploadSweeper(database, store, settings.upload_retention_hours).sweep()
-
-    @jobs.scheduled("37 * * * *", "forget_idempotency_keys")
-    async def forget() -> None:
-        async with database.transaction() as connection:
-            await forget_old(connection)
 
     return Parts(
         [

@@ -89,7 +89,7 @@ def test_a_process_that_crashes_stops_everything_with_a_clear_message(directory:
     with up(directory) as process:
         url_of(process)
         children = descendants(process)
-        worker = next(child for child in children if "worker" in child.cmdline())
+        worker = next(child for child in children if child.cmdline()[-2:] == ["services.tracking", "worker"])
         worker.kill()
         log = rest_of(process)
         assert process.wait() == 1

@@ -1,6 +1,9 @@
 """The tables of identity, for Alembic."""
 
+from services.identity.base import metadata
 from services.identity.sessions import sessions
 from services.kit.migrate import run_environment
 
-run_environment(sessions.metadata)
+# Importing an area's tables registers them.
+assert {sessions.metadata} == {metadata}
+run_environment(metadata)

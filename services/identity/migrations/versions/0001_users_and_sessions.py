@@ -3,17 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.kit.migrate import protect
-from services.kit.roles import APP_GROUP
+from services.kit.migrate import install_function, protect
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-# They see every row, because they run as the owner, which bypasses row security;
-# so each answers one exact key with the fewest columns, its search_path is fixed
-# against functions and tables of the caller's, and only the app may call it.
+# Before a caller is known row security shows nobody's rows; each answers one exact key.
 FUNCTIONS = {
     "find_credentials(text)": """
         CREATE FUNCTION find_credentials(email text) RETURNS TABLE (user_id uuid, password_hash text)
@@ -100,9 +97,7 @@ def upgrade() -> None:
     protect("sessions", verbs="SELECT, INSERT, UPDATE")
     protect("refresh_tokens", verbs="SELECT, INSERT, UPDATE")
     for signature, definition in FUNCTIONS.items():
-        op.execute(definition)
-        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
-        op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP_GROUP}")
+        install_function(signature, definition)
 
 
 def downgrade() -> None:

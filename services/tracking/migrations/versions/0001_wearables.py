@@ -4,8 +4,14 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.kit.migrate import install_partitions, partition_by_year, protect, uninstall_partitions
-from services.kit.roles import APP_GROUP
+from services.kit.migrate import (
+    install_idempotency_keys,
+    install_partitions,
+    partition_by_year,
+    protect,
+    uninstall_idempotency_keys,
+    uninstall_partitions,
+)
 
 revision = "0001"
 down_revision = None
@@ -14,31 +20,9 @@ depends_on = None
 
 PARTITIONED = ("wearable_daily", "wearable_sleep", "wearable_activities")
 
-# Runs as its owner, because row security shows the app nobody's rows but the
-# subject's; it can do nothing but forget what is older than a day.
-FORGET = """
-CREATE FUNCTION forget_idempotency_keys() RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-  WITH forgotten AS (
-    DELETE FROM public.idempotency_keys WHERE created_at < now() - interval '1 day' RETURNING 1
-  )
-  SELECT count(*) FROM forgotten
-$$
-"""
-
 
 def upgrade() -> None:
-    op.create_table(
-        "idempotency_keys",
-        sa.Column("user_id", sa.Uuid, nullable=False),
-        sa.Column("request_id", sa.Text, nullable=False),
-        sa.Column("method", sa.Text, nullable=False),
-        sa.Column("request_sha256", sa.LargeBinary, nullable=False),
-        sa.Column("response", sa.LargeBinary, server_default="", nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
-        sa.PrimaryKeyConstraint("user_id", "request_id", name=op.f("pk_idempotency_keys")),
-    )
+    install_idempotency_keys()
     op.create_table(
         "wearable_activities",
         sa.Column("id", sa.Uuid, nullable=False),
@@ -282,19 +266,14 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (sleep_date)",
     )
 
-    protect("idempotency_keys")
     install_partitions()
     for table in PARTITIONED:
         protect(table)
         partition_by_year(table)
-    op.execute(FORGET)
-    op.execute("REVOKE ALL ON FUNCTION forget_idempotency_keys() FROM PUBLIC")
-    op.execute(f"GRANT EXECUTE ON FUNCTION forget_idempotency_keys() TO {APP_GROUP}")
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION forget_idempotency_keys()")
     for table in PARTITIONED:
         op.drop_table(table)
     uninstall_partitions()
-    op.drop_table("idempotency_keys")
+    uninstall_idempotency_keys()

@@ -4,8 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.kit.migrate import install_queue, protect, uninstall_queue
-from services.kit.roles import APP_GROUP
+from services.kit.migrate import install_function, install_queue, protect, uninstall_queue
 
 revision = "0002"
 down_revision = "0001"
@@ -87,9 +86,7 @@ def upgrade() -> None:
     protect("imports", verbs="SELECT, INSERT, UPDATE")
     protect("import_changes")
     install_queue()
-    op.execute(DUE)
-    op.execute("REVOKE ALL ON FUNCTION uploads_to_remove(timestamptz, integer) FROM PUBLIC")
-    op.execute(f"GRANT EXECUTE ON FUNCTION uploads_to_remove(timestamptz, integer) TO {APP_GROUP}")
+    install_function("uploads_to_remove(timestamptz, integer)", DUE)
 
 
 def downgrade() -> None:
