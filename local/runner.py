@@ -240,6 +240,9 @@ class Stack:
         if prefix == GATEWAY:
             fixed["GATEWAY_SERVICES"] = json.dumps({service: self.target(service) for service in SERVICES})
         else:
+            fixed[f"{upper}_SERVICES"] = json.dumps(
+                {service: self.target(service) for service in SERVICES if service != prefix}
+            )
             fixed[f"{upper}_DATABASE_URL"] = self.databases[prefix].app
             fixed[f"{upper}_TRUSTED_CALLERS_FILE"] = str(self.keys / TRUSTED_CALLERS)
         if prefix == "identity":

@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.identity.accounts import accounts
 from services.identity.base import metadata
 from services.identity.passwords import Passwords
 from services.identity.tokens import AccessTokens, fingerprint, new_refresh_token
@@ -105,7 +106,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """A new person and their first session. Raises EMAIL_TAKEN."""
         password_hash = await self._passwords.hash(request.password)
-        user_id = uuid7()
+        user_id, account_id = uuid7(), uuid7()
         # ON CONFLICT rather than a look before: two people at once cannot both pass.
         insert = (
             postgresql.insert(users)
@@ -114,15 +115,21 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
                 email=normalise_email(request.email),
                 password_hash=password_hash,
                 display_name=request.display_name,
+                account_id=account_id,
+                email_verified_at=sa.func.now(),
                 last_login_at=sa.func.now(),
             )
-            .on_conflict_do_nothing(index_elements=["email"], index_where=users.c.deleted_at.is_(None))
+            .on_conflict_do_nothing(
+                index_elements=["email"],
+                index_where=sa.and_(users.c.deleted_at.is_(None), users.c.email_verified_at.is_not(None)),
+            )
             .returning(*PUBLIC)
         )
         async with self._database.transaction(acting(user_id)) as connection:
             row = (await connection.execute(insert)).one_or_none()
             if row is None:
                 raise email_taken()
+            await connection.execute(sa.insert(accounts).values(id=account_id, owner_id=user_id))
             tokens = await self._start_session(connection, user_id, row.role)
         return pb.RegisterResponse(user=to_message(row), tokens=tokens)
 

@@ -18,6 +18,8 @@ from services.kit.errors import not_found
 from vitalis.identity.v1 import users_pb2, users_pb2_grpc
 
 ROLES = ("user", "coach", "admin")
+STATUSES = ("active", "suspended", "deleted")
+SEXES = ("male", "female", "other", "prefer_not_to_say")
 
 users = sa.Table(
     "users",
@@ -31,12 +33,46 @@ users = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
-    # The one unique key without an owner in front: an address is taken or not,
-    # and EMAIL_TAKEN says so.
-    sa.Index("uq_users_email_living", "email", unique=True, postgresql_where=sa.text("deleted_at IS NULL")),
+    sa.Column("account_status", sa.Text, nullable=False, server_default="active"),
+    sa.Column("suspended_at", sa.DateTime(timezone=True)),
+    sa.Column("email_verified_at", sa.DateTime(timezone=True)),
+    sa.Column("username", sa.Text),
+    sa.Column("name", sa.Text),
+    sa.Column("bio", sa.Text),
+    sa.Column("profile_picture_url", sa.Text),
+    sa.Column("cycle_enabled", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("date_of_birth", sa.LargeBinary, comment="encrypted, see kit/vault.py"),
+    sa.Column("biological_sex", sa.Text),
+    sa.Column("onboarding_completed_at", sa.DateTime(timezone=True)),
+    # Deferred, so that a new person comes before their account, whose policy asks for them.
+    sa.Column(
+        "account_id",
+        sa.Uuid,
+        sa.ForeignKey("accounts.id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+        index=True,
+    ),
+    # Unique keys without an owner in front: an address or a name is taken or not.
+    # Who has not proved that an address is theirs does not keep it from its owner.
+    sa.Index(
+        "uq_users_email_verified",
+        "email",
+        unique=True,
+        postgresql_where=sa.text("deleted_at IS NULL AND email_verified_at IS NOT NULL"),
+    ),
+    sa.Index(
+        "uq_users_username", sa.text("lower(username)"), unique=True, postgresql_where=sa.text("deleted_at IS NULL")
+    ),
     sa.CheckConstraint('email = lower(email COLLATE "C") AND char_length(email) BETWEEN 3 AND 254', name="email"),
     sa.CheckConstraint("char_length(display_name) BETWEEN 1 AND 100", name="display_name"),
     sa.CheckConstraint(sa.column("role").in_(ROLES), name="role"),
+    sa.CheckConstraint(sa.column("account_status").in_(STATUSES), name="account_status"),
+    sa.CheckConstraint("(account_status = 'suspended') = (suspended_at IS NOT NULL)", name="suspended"),
+    sa.CheckConstraint("username ~ '^[a-zA-Z0-9_]{3,20}$'", name="username"),
+    sa.CheckConstraint("char_length(name) <= 100", name="name"),
+    sa.CheckConstraint("char_length(bio) <= 2000", name="bio"),
+    sa.CheckConstraint("char_length(profile_picture_url) <= 500", name="profile_picture_url"),
+    sa.CheckConstraint(sa.column("biological_sex").in_(SEXES), name="biological_sex"),
 )
 
 # What leaves the service; the password's hash is not among it.

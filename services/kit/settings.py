@@ -48,6 +48,9 @@ class ServiceSettings(ProcessSettings):
     database_url: DatabaseUrl = Field(description="postgresql:// URL of the role `app`, which owns nothing.")
     database_pool_size: int = Field(10, ge=1, le=200)
     trusted_callers_file: Path = Field(description="JSON object from issuer to a JSON Web Key Set.")
+    services: dict[str, str] = Field(
+        default_factory=dict, description="JSON object from another service's name to its gRPC target."
+    )
     grace_seconds: float = Field(10, ge=0, description="How long calls in flight may take after SIGTERM.")
     default_deadline_seconds: float = Field(30, gt=0, description="For a call whose client sets no deadline.")
     worker_concurrency: int = Field(2, ge=1, le=64, description="Jobs that one worker runs at once.")
