@@ -81,7 +81,7 @@ def upgrade() -> None:
     for column in profile():
         op.add_column("users", column)
     op.add_column("users", sa.Column("account_id", sa.Uuid))
-    # Nobody could sign up without a mailbox's owner before, either: whoever exists keeps their account.
+    # Who has signed up so far keeps their login.
     op.execute("UPDATE users SET account_id = gen_random_uuid(), email_verified_at = created_at")
     op.execute("INSERT INTO accounts (id, owner_id) SELECT account_id, id FROM users")
     op.alter_column("users", "account_id", nullable=False)
