@@ -101,6 +101,11 @@ class Stack:
         return f"http://{HOST}:{self._ports[f'{name} metrics']}/metrics"
 
     @property
+    def mailbox(self) -> Path:
+        """Where mail lies as files, unless IDENTITY_SMTP_URL names a server."""
+        return self.directory.path / "mail"
+
+    @property
     def keys(self) -> Path:
         return self.directory.path / "keys"
 
@@ -247,6 +252,8 @@ class Stack:
             fixed[f"{upper}_TRUSTED_CALLERS_FILE"] = str(self.keys / TRUSTED_CALLERS)
         if prefix == "identity":
             fixed["IDENTITY_SIGNING_KEY_FILES"] = str(self.keys / ACCESS_TOKEN_KEY)
+            usual["IDENTITY_PUBLIC_URL"] = self.url
+            fixed["IDENTITY_MAILBOX"] = str(private_directory(self.mailbox))
         if prefix == "tracking":
             usual["TRACKING_OBJECT_STORE_URL"] = private_directory(self.directory.path / "objects").as_uri()
         given = {key: value for key, value in os.environ.items() if key in usual}

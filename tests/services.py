@@ -22,7 +22,7 @@ CloneDatabase = Callable[[str], ServiceDatabase]
 def identity_settings(directory: Path, **common: Any) -> IdentitySettings:
     key = directory / "signing.pem"
     write_key(key)
-    return IdentitySettings(signing_key_files=(key,), **common)
+    return IdentitySettings(signing_key_files=(key,), mailbox=directory / "mail", **common)
 
 
 def tracking_settings(directory: Path, **common: Any) -> TrackingSettings:

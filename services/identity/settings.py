@@ -3,15 +3,21 @@
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from services.identity import passwords
+from services.identity import mail, passwords
 from services.identity.sessions import Lifetimes
 from services.kit.caller import load_private_key
 from services.kit.settings import ServiceSettings
+
+
+def _smtp_url(url: SecretStr) -> SecretStr:
+    if url.get_secret_value():
+        mail.SmtpServer.from_url(url.get_secret_value())
+    return url
 
 
 class IdentitySettings(ServiceSettings):
@@ -34,6 +40,15 @@ class IdentitySettings(ServiceSettings):
     refresh_token_days: int = Field(30, ge=1, le=365, description="How long a refresh token lasts if it is not used.")
     session_days: int = Field(90, ge=1, le=3650, description="How long a session lasts however much it is used.")
 
+    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
+        SecretStr(""), description="smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465."
+    )
+    mail_from: str = Field("vitalis@localhost", pattern=mail.ADDRESS.pattern, description="The sender of all mail.")
+    mailbox: Path | None = Field(None, description="Folder that mail is written to without an SMTP URL, as .eml files.")
+    public_url: str = Field(
+        "http://127.0.0.1:8080", pattern=r"^https?://[^\s/?#]+$", description="What links in mails begin with."
+    )
+
     @field_validator("signing_key_files", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -50,6 +65,18 @@ class IdentitySettings(ServiceSettings):
             except (TypeError, ValueError):
                 raise ValueError(f"{path.name} holds no Ed25519 private key in PEM without a passphrase") from None
         return paths
+
+    @model_validator(mode="after")
+    def _mail_goes_somewhere(self) -> Self:
+        if not self.smtp_url.get_secret_value() and self.mailbox is None:
+            raise ValueError("mail goes nowhere: set SMTP_URL, or MAILBOX to a folder")
+        return self
+
+    @property
+    def mailer(self) -> mail.Mailer:
+        url = self.smtp_url.get_secret_value()
+        server = mail.SmtpServer.from_url(url) if url else None
+        return mail.Mailer(sender=self.mail_from, server=server, mailbox=self.mailbox)
 
     @property
     def lifetimes(self) -> Lifetimes:

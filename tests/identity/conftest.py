@@ -84,6 +84,7 @@ def settings(
         caller_key_file=trust.caller_key_file,
         trusted_callers_file=trust.trusted_callers_file,
         signing_key_files=keys,
+        mailbox=tmp_path / "mail",
         grace_seconds=0,
     ), database
 
