@@ -2,7 +2,7 @@
 
 lock              held by the run that uses the directory
 secrets.json      passwords of the database roles, made once
-keys/             Ed25519 keys of the processes
+keys/             Ed25519 keys of the processes, master keys of encrypted columns
 mail/             mail to people, unless IDENTITY_SMTP_URL says otherwise
 postgres/         the embedded server's own files
 objects/          uploaded files, unless TRACKING_OBJECT_STORE_URL says otherwise

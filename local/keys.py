@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from local.directory import private_directory, write_private
+from services.kit import keyset
 from services.kit.caller import load_private_key, public_jwk
 
 ACCESS_TOKEN_KEY = "access-token.pem"
@@ -17,12 +18,18 @@ def caller_key_file(directory: Path, name: str) -> Path:
     return directory / f"{name}.pem"
 
 
+def vault_keyset_file(directory: Path, service: str) -> Path:
+    return directory / f"{service}-vault.json"
+
+
 def ensure_keys(directory: Path, callers: list[str]) -> None:
-    """Creates what is missing: a key per caller, identity's for access tokens, and whom to trust."""
+    """Creates what is missing: the callers' keys and whom to trust, identity's for access tokens, its master keys."""
     private_directory(directory)
     for file in (directory / ACCESS_TOKEN_KEY, *(caller_key_file(directory, name) for name in callers)):
         if not file.exists():
             write_private(file, _new_key())
+    if not (vault := vault_keyset_file(directory, "identity")).exists():
+        write_private(vault, keyset.as_json(keyset.new_keyset()))
     trusted = {name: {"keys": [public_jwk(load_private_key(caller_key_file(directory, name)))]} for name in callers}
     write_private(directory / TRUSTED_CALLERS, json.dumps(trusted, indent=2).encode())
 

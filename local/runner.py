@@ -21,7 +21,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from local.directory import DataDirectory, LocalError, default_directory, private_directory
-from local.keys import ACCESS_TOKEN_KEY, TRUSTED_CALLERS, caller_key_file, ensure_keys
+from local.keys import ACCESS_TOKEN_KEY, TRUSTED_CALLERS, caller_key_file, ensure_keys, vault_keyset_file
 from local.postgres import HOST, SUPERUSER, Postgres, free_port
 from local.process import Child, Program, Watchdog
 from services.kit import migrate
@@ -252,6 +252,7 @@ class Stack:
             fixed[f"{upper}_TRUSTED_CALLERS_FILE"] = str(self.keys / TRUSTED_CALLERS)
         if prefix == "identity":
             fixed["IDENTITY_SIGNING_KEY_FILES"] = str(self.keys / ACCESS_TOKEN_KEY)
+            fixed["IDENTITY_VAULT_KEYSET_FILE"] = str(vault_keyset_file(self.keys, prefix))
             usual["IDENTITY_PUBLIC_URL"] = self.url
             fixed["IDENTITY_MAILBOX"] = str(private_directory(self.mailbox))
         if prefix == "tracking":

@@ -13,12 +13,14 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.kit import keyset
 from services.kit.caller import ANONYMOUS, Caller, CallerSigner, public_jwk, service_caller
 from services.kit.database import Database, uuid7
 from services.kit.errors import ServiceError, from_rpc_error
 from services.kit.parts import Parts, Service
 from services.kit.server import Server
 from services.kit.settings import ServiceSettings
+from services.kit.vault import Vault
 from tests.databases import ServiceDatabase
 from tests.outcomes import recorders
 
@@ -31,6 +33,13 @@ def write_key(path: Path) -> Ed25519PrivateKey:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return key
+
+
+def write_keyset(path: Path) -> Path:
+    """A keyset with a master key of its own."""
+    path.write_bytes(keyset.as_json(keyset.new_keyset()))
+    path.chmod(0o600)
+    return path
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,8 @@ async def running(
     service: Service[Settings], settings: Settings, database: ServiceDatabase, trust: Trust
 ) -> AsyncIterator[Running]:
     """The service, listening until the block ends."""
-    pool = Database(settings.database_url.get_secret_value(), settings.database_pool_size)
+    vault = Vault(settings.vault_keyset_file) if settings.vault_keyset_file else None
+    pool = Database(settings.database_url.get_secret_value(), settings.database_pool_size, vault)
     await pool.open()
     parts = service.build(settings, pool)
     if parts.jobs:

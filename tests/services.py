@@ -14,7 +14,7 @@ from services.kit.settings import ServiceSettings
 from services.tracking import __main__ as tracking
 from services.tracking.settings import TrackingSettings
 from tests.databases import ServiceDatabase
-from tests.harness import Running, Trust, make_trust, running, write_key
+from tests.harness import Running, Trust, make_trust, running, write_key, write_keyset
 
 CloneDatabase = Callable[[str], ServiceDatabase]
 
@@ -22,7 +22,8 @@ CloneDatabase = Callable[[str], ServiceDatabase]
 def identity_settings(directory: Path, **common: Any) -> IdentitySettings:
     key = directory / "signing.pem"
     write_key(key)
-    return IdentitySettings(signing_key_files=(key,), mailbox=directory / "mail", **common)
+    vault = write_keyset(directory / "vault.json")
+    return IdentitySettings(signing_key_files=(key,), vault_keyset_file=vault, mailbox=directory / "mail", **common)
 
 
 def tracking_settings(directory: Path, **common: Any) -> TrackingSettings:

@@ -27,6 +27,7 @@ class IdentitySettings(ServiceSettings):
         min_length=1,
         description="Ed25519 private keys (PEM), comma-separated: the first signs access tokens, all are published.",
     )
+    vault_keyset_file: Path = Field(description="Master keys of encrypted columns: a Tink keyset, mode 0600.")
     password_threads: int = Field(
         os.cpu_count() or 1, ge=1, le=64, description="Passwords hashed at once; each takes `password_memory_kib`."
     )

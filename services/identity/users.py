@@ -15,6 +15,7 @@ from services.identity.base import metadata
 from services.kit.caller import Caller, current
 from services.kit.database import Database, Statement
 from services.kit.errors import not_found
+from services.kit.vault import ENCRYPTED, GENERAL
 from vitalis.identity.v1 import users_pb2, users_pb2_grpc
 
 ROLES = ("user", "coach", "admin")
@@ -41,7 +42,7 @@ users = sa.Table(
     sa.Column("bio", sa.Text),
     sa.Column("profile_picture_url", sa.Text),
     sa.Column("cycle_enabled", sa.Boolean, nullable=False, server_default="false"),
-    sa.Column("date_of_birth", sa.LargeBinary, comment="encrypted, see kit/vault.py"),
+    sa.Column("date_of_birth", sa.LargeBinary, info={ENCRYPTED: GENERAL}, comment="encrypted, see kit/vault.py"),
     sa.Column("biological_sex", sa.Text),
     sa.Column("onboarding_completed_at", sa.DateTime(timezone=True)),
     # Deferred, so that a new person comes before their account, whose policy asks for them.

@@ -7,6 +7,8 @@ policies read, and one that may write sets besides what the audit triggers read:
 a transaction-mode PgBouncer.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import select
@@ -14,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import psycopg
@@ -27,6 +29,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from services.kit.caller import Caller, current
 from services.kit.errors import ServiceError, Violation
+
+if TYPE_CHECKING:
+    from services.kit.vault import Vault
 
 SET_SUBJECT = "SELECT set_config('app.subject_id', %s, true)"
 SET_CALLER = "SELECT " + ", ".join(
@@ -119,8 +124,11 @@ class _Lent(DriverConnection[Any]):
 class Database:
     """The pool of one service, connecting as the role that owns nothing."""
 
-    def __init__(self, url: str, pool_size: int = 10) -> None:
-        """`url` is a `postgresql://` URL. Call `open` before use and `close` after."""
+    def __init__(self, url: str, pool_size: int = 10, vault: Vault | None = None) -> None:
+        """`url` is a `postgresql://` URL. Call `open` before use and `close` after.
+
+        `vault` is there for a service that has encrypted columns.
+        """
         self.pool = psycopg_pool.AsyncConnectionPool(
             url,
             min_size=1,
@@ -131,9 +139,20 @@ class Database:
             connection_class=_Lent,
             kwargs={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
         )
+        self._vault = vault
         self.engine = create_async_engine(
-            "postgresql+psycopg://", poolclass=sa.pool.NullPool, async_creator=self._checkout
+            "postgresql+psycopg://",
+            poolclass=sa.pool.NullPool,
+            async_creator=self._checkout,
+            execution_options={"vault": vault},
         )
+
+    @property
+    def vault(self) -> Vault:
+        """The keys of encrypted columns. Raises RuntimeError in a service without `vault_keyset_file`."""
+        if self._vault is None:
+            raise RuntimeError("encrypted columns need the setting vault_keyset_file")
+        return self._vault
 
     async def _checkout(self, timeout: float | None = None) -> _Lent:  # noqa: ASYNC109
         """A connection that the server has not closed while it was idle: a write is not tried again on another."""

@@ -1,10 +1,13 @@
 """`python -m services.<name> serve | worker | migrate`, the same for every service."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import psycopg_pool
 import structlog
@@ -14,6 +17,9 @@ from services.kit import telemetry
 from services.kit.database import Database, UnsafeRole
 from services.kit.parts import Parts, Service, Settings
 from services.kit.settings import MigrateSettings, ServiceSettings, load
+
+if TYPE_CHECKING:
+    from services.kit.vault import Vault
 
 log = structlog.get_logger()
 
@@ -37,7 +43,8 @@ def main(service: Service[Settings]) -> None:
 async def _run(service: Service[Settings], command: str, action: Callable[..., Awaitable[None]]) -> None:
     settings = load(service.settings, f"{service.name.upper()}_")
     telemetry.start(settings, service.name if command == "serve" else f"{service.name}-{command}")
-    database = Database(settings.database_url.get_secret_value(), settings.database_pool_size)
+    vault = _vault(service.name, settings)
+    database = Database(settings.database_url.get_secret_value(), settings.database_pool_size, vault)
     try:
         await database.open()
     except psycopg_pool.PoolTimeout:
@@ -50,6 +57,20 @@ async def _run(service: Service[Settings], command: str, action: Callable[..., A
         await action(service.name, settings, database, service.build(settings, database))
     finally:
         await database.close()
+
+
+def _vault(name: str, settings: ServiceSettings) -> Vault | None:
+    """The vault of a service that has a keyset; ends the process if it cannot be used."""
+    if settings.vault_keyset_file is None:
+        return None
+    # Not at the top: a worker without encrypted columns has no use for it, and counts its memory.
+    from services.kit.keyset import KeysetError
+    from services.kit.vault import Vault
+
+    try:
+        return Vault(settings.vault_keyset_file, settings.vault_kms_uri)
+    except KeysetError as error:
+        sys.exit(f"{name}: {error}")
 
 
 async def _serve(name: str, settings: ServiceSettings, database: Database, parts: Parts) -> None:

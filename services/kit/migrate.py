@@ -31,12 +31,14 @@ __all__ = [
     "install_idempotency_keys",
     "install_partitions",
     "install_queue",
+    "install_vault",
     "partition_by_year",
     "protect",
     "run_environment",
     "uninstall_idempotency_keys",
     "uninstall_partitions",
     "uninstall_queue",
+    "uninstall_vault",
     "upgrade",
 ]
 
@@ -194,6 +196,37 @@ def install_idempotency_keys() -> None:
 def uninstall_idempotency_keys() -> None:
     op.execute("DROP FUNCTION forget_idempotency_keys()")
     op.drop_table("idempotency_keys")
+
+
+def install_vault() -> None:
+    """The table of `kit.vault`, and the function that finds the keys that an older master key wraps."""
+    op.create_table(
+        "data_keys",
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("purpose", sa.Text, nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary, nullable=False),
+        sa.Column("master_key_id", sa.BigInteger, nullable=False, comment="of the key that wrapped it"),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "purpose", name=op.f("pk_data_keys")),
+        sa.CheckConstraint("purpose IN ('general', 'mental_wellness')", name=op.f("ck_data_keys_purpose")),
+    )
+    protect("data_keys")
+    install_function(
+        "owners_of_old_data_keys(bigint, uuid, integer)",
+        """
+        CREATE FUNCTION owners_of_old_data_keys(master_key_id bigint, after uuid, most integer) RETURNS SETOF uuid
+        LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+          SELECT DISTINCT data_keys.user_id FROM public.data_keys
+          WHERE data_keys.master_key_id <> $1 AND data_keys.user_id > $2 ORDER BY 1 LIMIT $3
+        $$
+        """,
+    )
+
+
+def uninstall_vault() -> None:
+    op.execute("DROP FUNCTION owners_of_old_data_keys(bigint, uuid, integer)")
+    op.drop_table("data_keys")
 
 
 def install_queue() -> None:

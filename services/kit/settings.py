@@ -48,6 +48,12 @@ class ServiceSettings(ProcessSettings):
     database_url: DatabaseUrl = Field(description="postgresql:// URL of the role `app`, which owns nothing.")
     database_pool_size: int = Field(10, ge=1, le=200)
     trusted_callers_file: Path = Field(description="JSON object from issuer to a JSON Web Key Set.")
+    vault_keyset_file: Path | None = Field(
+        None, description="Master keys of encrypted columns: a Tink keyset, mode 0600; see kit/keyset.py."
+    )
+    vault_kms_uri: str = Field(
+        "", description="Key that the keyset file is encrypted with: aws-kms://… or gcp-kms://…; empty if it is not."
+    )
     services: dict[str, str] = Field(
         default_factory=dict, description="JSON object from another service's name to its gRPC target."
     )

@@ -13,7 +13,7 @@ from services.identity.settings import IdentitySettings
 from services.kit.caller import ANONYMOUS, Caller
 from tests import harness
 from tests.databases import ServiceDatabase
-from tests.harness import Running, Trust, make_trust, write_key
+from tests.harness import Running, Trust, make_trust, write_key, write_keyset
 from vitalis.identity.v1 import sessions_pb2 as pb
 from vitalis.identity.v1 import sessions_pb2_grpc, users_pb2, users_pb2_grpc
 
@@ -84,6 +84,7 @@ def settings(
         caller_key_file=trust.caller_key_file,
         trusted_callers_file=trust.trusted_callers_file,
         signing_key_files=keys,
+        vault_keyset_file=write_keyset(tmp_path / "vault.json"),
         mailbox=tmp_path / "mail",
         grace_seconds=0,
     ), database

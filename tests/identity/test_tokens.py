@@ -23,6 +23,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, directory: Path, signing_key_fi
         "CALLER_KEY_FILE": str(directory / "caller.pem"),
         "TRUSTED_CALLERS_FILE": str(directory / "trusted.json"),
         "SIGNING_KEY_FILES": signing_key_files,
+        "VAULT_KEYSET_FILE": str(directory / "vault.json"),
         "MAILBOX": str(directory / "mail"),
     }.items():
         monkeypatch.setenv(f"IDENTITY_{name}", value)

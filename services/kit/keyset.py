@@ -1,0 +1,250 @@
+"""The master keys of a service: a Tink keyset of AES-256-GCM keys in a file, which wraps people's data keys.
+
+The file holds the keyset as JSON, in clear with mode 0600, or encrypted by a
+key management service (`aws-kms://…`, `gcp-kms://…`), which is then asked once
+whenever the file is read. One key is the primary: it wraps, all of them unwrap.
+
+    python -m services.kit.keyset create|list|add FILE [--kms-uri URI]
+    python -m services.kit.keyset promote|remove KEY_ID FILE [--kms-uri URI]
+
+A new key is added, waits until every process has it, is promoted, and after
+`python -m services.<name> rotate-keys` the old one is removed.
+"""
+
+import argparse
+import io
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+import tink
+from tink import aead, secret_key_access
+from tink.proto import tink_pb2
+
+log = structlog.get_logger()
+aead.register()
+TEMPLATE = aead.aead_key_templates.AES256_GCM
+# Binds an encrypted keyset to what it is for.
+KEYSET_CONTEXT = b"vitalis keyset"
+# A keyset that has changed is seen this soon; one that a wrapped key asks for, at once.
+LOOK_SECONDS = 2.0
+# Tink's own prefix of a ciphertext: a version byte and the key's id.
+PREFIX = slice(1, 5)
+
+
+class KeysetError(Exception):
+    """A keyset that cannot be used, and why; the message holds nothing of its keys."""
+
+
+class MasterKeys:
+    """The keyset of a file, read again when the file changes."""
+
+    def __init__(self, file: Path, kms_uri: str = "") -> None:
+        """Raises KeysetError for a file that cannot be read, or that others can."""
+        self._file = file
+        self._kms_uri = kms_uri
+        self._use(*_read(file, kms_uri))
+
+    @property
+    def primary_id(self) -> int:
+        """The id of the key that wraps."""
+        self._look()
+        return self._primary_id
+
+    def wrap(self, secret: bytes, context: bytes) -> bytes:
+        """`secret` under the primary key; unwrapped only with the same context."""
+        self._look()
+        wrapped: bytes = self._aead.encrypt(secret, context)
+        return wrapped
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """The secret. Raises KeysetError if no key of the keyset unwraps it in this context."""
+        self._look(at_once=key_id(wrapped) not in self._ids)
+        try:
+            secret: bytes = self._aead.decrypt(wrapped, context)
+        except tink.TinkError:
+            raise KeysetError("a data key cannot be unwrapped") from None
+        return secret
+
+    def _use(self, keyset: Any, version: tuple[int, ...]) -> None:
+        self._aead = tink.proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN).primitive(
+            aead.Aead
+        )
+        self._ids = {key.key_id for key in keyset.key}
+        self._primary_id: int = keyset.primary_key_id
+        self._version = version
+        self._looked = time.monotonic()
+
+    def _look(self, *, at_once: bool = False) -> None:
+        if not at_once and time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        try:
+            if _version(self._file) != self._version:
+                self._use(*_read(self._file, self._kms_uri))
+        except (KeysetError, OSError, tink.TinkError) as error:
+            # Whoever works goes on with the keys that were good so far.
+            log.error("the keyset cannot be read again", kind=type(error).__name__)
+
+
+def key_id(wrapped: bytes) -> int:
+    """The id of the master key that wrapped a data key."""
+    return int.from_bytes(wrapped[PREFIX], "big")
+
+
+def new_keyset() -> Any:
+    """A keyset with one new key."""
+    handle = tink.new_keyset_handle(TEMPLATE)
+    return tink_pb2.Keyset.FromString(tink.proto_keyset_format.serialize(handle, secret_key_access.TOKEN))
+
+
+def as_json(keyset: Any, kms_uri: str = "") -> bytes:
+    """What the file holds."""
+    handle = tink.proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN)
+    if kms_uri:
+        text = tink.json_proto_keyset_format.serialize_encrypted(handle, _kms(kms_uri), KEYSET_CONTEXT)
+    else:
+        text = tink.json_proto_keyset_format.serialize(handle, secret_key_access.TOKEN)
+    return str(text).encode()
+
+
+def add(keyset: Any) -> int:
+    """Adds a new key, which unwraps and does not wrap yet; its id."""
+    key = new_keyset().key[0]
+    if any(key.key_id == other.key_id for other in keyset.key):
+        return add(keyset)
+    keyset.key.append(key)
+    return int(key.key_id)
+
+
+def promote(keyset: Any, new_primary: int) -> None:
+    """Makes a key the one that wraps. Raises KeysetError if the keyset has no such key."""
+    if all(key.key_id != new_primary for key in keyset.key):
+        raise KeysetError(f"there is no key {new_primary}")
+    keyset.primary_key_id = new_primary
+
+
+def remove(keyset: Any, old: int) -> None:
+    """Forgets a key, and with it every data key that is still wrapped by it. Raises KeysetError for the primary."""
+    if old == keyset.primary_key_id:
+        raise KeysetError(f"{old} is the primary key; promote another one first")
+    kept = [key for key in keyset.key if key.key_id != old]
+    if len(kept) == len(keyset.key):
+        raise KeysetError(f"there is no key {old}")
+    del keyset.key[:]
+    keyset.key.extend(kept)
+
+
+def _read(file: Path, kms_uri: str) -> tuple[Any, tuple[int, ...]]:
+    """The keyset, and the version of the file that held it."""
+    try:
+        # The version first: what is written in between is seen as a change.
+        version = _version(file)
+        text = file.read_text()
+        if not kms_uri:
+            _refuse_open(file)
+    except OSError as error:
+        raise KeysetError(f"the keyset {file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise KeysetError(f"{file} holds no keyset") from None
+    try:
+        if kms_uri:
+            handle = tink.json_proto_keyset_format.parse_encrypted(text, _kms(kms_uri), KEYSET_CONTEXT)
+        else:
+            handle = tink.json_proto_keyset_format.parse(text, secret_key_access.TOKEN)
+        # Proves that its keys are for this: AEAD.
+        handle.primitive(aead.Aead)
+    except tink.TinkError:
+        how = "that the key management service decrypts" if kms_uri else "in clear"
+        raise KeysetError(f"{file} holds no AEAD keyset {how}") from None
+    return tink_pb2.Keyset.FromString(tink.proto_keyset_format.serialize(handle, secret_key_access.TOKEN)), version
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _refuse_open(file: Path) -> None:
+    """PostgreSQL's rule for private keys: ours alone, or root's and readable by our group."""
+    status = file.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    forbidden = 0o077 if status.st_uid == os.geteuid() else 0o037
+    if status.st_uid not in (os.geteuid(), 0) or mode & forbidden:
+        raise KeysetError(f"the keyset {file} can be read by others (mode {mode:04o}); chmod 600 it")
+
+
+def _kms(uri: str) -> Any:
+    """Tink's Aead of a key management service, with the credentials that its own library finds."""
+    try:
+        return tink.kms_client_from_uri(uri).get_aead(uri)
+    except tink.TinkError:
+        pass
+    try:
+        if uri.startswith("aws-kms://"):
+            from tink.integration import awskms
+
+            return awskms.AwsKmsClient(uri, None).get_aead(uri)
+        if uri.startswith("gcp-kms://"):
+            from tink.integration import gcpkms
+
+            return gcpkms.GcpKmsClient(uri, None).get_aead(uri)
+    except ImportError:
+        extra = uri.partition("://")[0].replace("-", "")
+        raise KeysetError(f"for this key management service, install tink[{extra}]") from None
+    raise KeysetError("the key management service's URI must begin with aws-kms:// or gcp-kms://")
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Replaces the file in one step, with mode 0600: who reads it meanwhile reads the old or the new one."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    with io.FileIO(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(content)
+        os.fsync(handle.fileno())
+    draft.replace(file)
+
+
+def main(arguments: list[str]) -> None:
+    """The command line; ends with a message and exit code 2 for what cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m services.kit.keyset", description="Master keys in a file.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("create", "list", "add", "promote", "remove"):
+        command = commands.add_parser(name)
+        if name in ("promote", "remove"):
+            command.add_argument("key_id", type=int)
+        command.add_argument("file", type=Path)
+        command.add_argument("--kms-uri", default="", help="the file is encrypted by this key")
+    options = parser.parse_args(arguments)
+    try:
+        _command(options)
+    except (KeysetError, OSError) as error:
+        print(f"keyset: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _command(options: argparse.Namespace) -> None:
+    if options.command == "create":
+        if options.file.exists():
+            raise KeysetError(f"{options.file} exists already")
+        keyset = new_keyset()
+    else:
+        keyset, _ = _read(options.file, options.kms_uri)
+    match options.command:
+        case "add":
+            add(keyset)
+        case "promote":
+            promote(keyset, options.key_id)
+        case "remove":
+            remove(keyset, options.key_id)
+    if options.command != "list":
+        _write(options.file, as_json(keyset, options.kms_uri))
+    for key in keyset.key:
+        print(key.key_id, "primary" if key.key_id == keyset.primary_key_id else "")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
