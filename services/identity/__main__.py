@@ -1,6 +1,7 @@
 """`python -m services.identity serve | worker | migrate`."""
 
 from services.identity.passwords import Passwords
+from services.identity.preferences import PreferencesServicer
 from services.identity.sessions import SessionsServicer
 from services.identity.settings import IdentitySettings
 from services.identity.tokens import AccessTokens
@@ -9,7 +10,14 @@ from services.kit.database import Database
 from services.kit.jobs import Jobs
 from services.kit.main import main
 from services.kit.parts import Parts, Service, Servicer
-from vitalis.identity.v1 import sessions_pb2, sessions_pb2_grpc, users_pb2, users_pb2_grpc
+from vitalis.identity.v1 import (
+    preferences_pb2,
+    preferences_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+    users_pb2,
+    users_pb2_grpc,
+)
 
 
 def build(settings: IdentitySettings, database: Database) -> Parts:
@@ -28,6 +36,11 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 UsersServicer(database),
                 users_pb2_grpc.add_UsersServiceServicer_to_server,
                 users_pb2.DESCRIPTOR.services_by_name["UsersService"],
+            ),
+            Servicer(
+                PreferencesServicer(database),
+                preferences_pb2_grpc.add_PreferencesServiceServicer_to_server,
+                preferences_pb2.DESCRIPTOR.services_by_name["PreferencesService"],
             ),
             Servicer(
                 SessionsServicer(database, passwords, access_tokens, settings.lifetimes),

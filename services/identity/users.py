@@ -1,7 +1,6 @@
 """People: the table of users and who somebody is."""
 
 import string
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,13 +9,20 @@ from uuid import UUID
 import grpc
 import sqlalchemy as sa
 from google.protobuf.timestamp_pb2 import Timestamp
+from psycopg.errors import UniqueViolation
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.base import metadata
 from services.kit.caller import Caller, current
 from services.kit.database import Database, Statement
-from services.kit.errors import not_found
+from services.kit.errors import ServiceError, Violation, not_found
+from services.kit.rows import RowMapping
 from services.kit.vault import ENCRYPTED, GENERAL
-from vitalis.identity.v1 import users_pb2, users_pb2_grpc
+from vitalis.identity.v1 import users_pb2 as pb
+from vitalis.identity.v1 import users_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
 
 ROLES = ("user", "coach", "admin")
 STATUSES = ("active", "suspended", "deleted")
@@ -36,6 +42,7 @@ users = sa.Table(
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.Column("account_status", sa.Text, nullable=False, server_default="active"),
     sa.Column("suspended_at", sa.DateTime(timezone=True)),
+    sa.Column("suspended_reason", sa.Text, comment="why, for other admins"),
     sa.Column("email_verified_at", sa.DateTime(timezone=True)),
     sa.Column("username", sa.Text),
     sa.Column("name", sa.Text),
@@ -45,6 +52,7 @@ users = sa.Table(
     sa.Column("date_of_birth", sa.LargeBinary, info={ENCRYPTED: GENERAL}, comment="encrypted, see kit/vault.py"),
     sa.Column("biological_sex", sa.Text),
     sa.Column("onboarding_completed_at", sa.DateTime(timezone=True)),
+    sa.Column("onboarding_completed", sa.Boolean, sa.Computed("onboarding_completed_at IS NOT NULL"), nullable=False),
     # Deferred, so that a new person comes before their account, whose policy asks for them.
     sa.Column(
         "account_id",
@@ -62,13 +70,17 @@ users = sa.Table(
         postgresql_where=sa.text("deleted_at IS NULL AND email_verified_at IS NOT NULL"),
     ),
     sa.Index(
-        "uq_users_username", sa.text("lower(username)"), unique=True, postgresql_where=sa.text("deleted_at IS NULL")
+        "uq_users_username",
+        sa.text('lower(username COLLATE "C")'),
+        unique=True,
+        postgresql_where=sa.text("deleted_at IS NULL"),
     ),
     sa.CheckConstraint('email = lower(email COLLATE "C") AND char_length(email) BETWEEN 3 AND 254', name="email"),
     sa.CheckConstraint("char_length(display_name) BETWEEN 1 AND 100", name="display_name"),
     sa.CheckConstraint(sa.column("role").in_(ROLES), name="role"),
     sa.CheckConstraint(sa.column("account_status").in_(STATUSES), name="account_status"),
     sa.CheckConstraint("(account_status = 'suspended') = (suspended_at IS NOT NULL)", name="suspended"),
+    sa.CheckConstraint("suspended_reason IS NULL OR account_status = 'suspended'", name="suspended_reason"),
     sa.CheckConstraint("username ~ '^[a-zA-Z0-9_]{3,20}$'", name="username"),
     sa.CheckConstraint("char_length(name) <= 100", name="name"),
     sa.CheckConstraint("char_length(bio) <= 2000", name="bio"),
@@ -76,17 +88,30 @@ users = sa.Table(
     sa.CheckConstraint(sa.column("biological_sex").in_(SEXES), name="biological_sex"),
 )
 
-# What leaves the service; the password's hash is not among it.
-PUBLIC = (
-    users.c.id,
-    users.c.email,
-    users.c.display_name,
-    users.c.role,
-    users.c.last_login_at,
-    users.c.created_at,
-    users.c.updated_at,
+# What somebody who reads a profile through a grant does not see; the proto says so too.
+OWN = (
+    "email",
+    "email_verified_at",
+    "last_login_at",
+    "role",
+    "account_status",
+    "cycle_enabled",
+    "onboarding_completed",
+    "onboarding_completed_at",
 )
-FIND = Statement(sa.select(*PUBLIC).where(users.c.id == sa.bindparam("user_id"), users.c.deleted_at.is_(None)))
+PROFILE = RowMapping(
+    pb.User,
+    users,
+    heavy=OWN,
+    hidden=("password_hash", "deleted_at", "suspended_at", "suspended_reason", "account_id", "date_of_birth"),
+)
+# A person as they see themselves: the columns, and what makes the message of their values.
+PUBLIC = PROFILE.columns(PROFILE.names)
+to_message = PROFILE.read
+LIVING = (users.c.id == sa.bindparam("user_id", type_=sa.Uuid(as_uuid=False)), users.c.deleted_at.is_(None))
+FIND = Statement(sa.select(*PUBLIC).where(*LIVING))
+LOCK = sa.select(*PUBLIC).where(*LIVING).with_for_update()
+FIND_SHARED = Statement(sa.select(*PROFILE.columns(PROFILE.light_names)).where(*LIVING))
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
@@ -98,20 +123,6 @@ def normalise_email(email: str) -> str:
     address into somebody's own, which is how accounts have been taken over.
     """
     return email.strip().translate(_LOWER)
-
-
-def to_message(row: Sequence[Any]) -> users_pb2.User:
-    """The values of `PUBLIC` as the message."""
-    user_id, email, display_name, role, last_login_at, created_at, updated_at = row
-    return users_pb2.User(
-        id=str(user_id),
-        email=email,
-        display_name=display_name,
-        role=role,
-        last_login_at=timestamp(last_login_at) if last_login_at else None,
-        created_at=timestamp(created_at),
-        updated_at=timestamp(updated_at),
-    )
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -130,11 +141,40 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def GetUser(
-        self, request: users_pb2.GetUserRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> users_pb2.GetUserResponse:
-        """The person themselves. Raises NOT_FOUND once they are deleted."""
-        rows = await self._database.fetch(FIND, {"user_id": UUID(request.user_id)})
+    async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
+        """The person, as far as the caller may see them. Raises NOT_FOUND once they are deleted."""
+        shared = current().is_delegate
+        rows = await self._database.fetch(FIND_SHARED if shared else FIND, {"user_id": request.user_id})
         if not rows:
             raise not_found("user")
-        return users_pb2.GetUserResponse(user=to_message(rows[0]))
+        return pb.GetUserResponse(user=(PROFILE.read_light if shared else PROFILE.read)(rows[0]))
+
+    async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
+        """The person as changed. Raises NOT_FOUND, ETAG_MISMATCH, USERNAME_TAKEN."""
+        parameters = {"user_id": request.user_id}
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(LOCK, parameters)).one_or_none()
+            if row is None:
+                raise not_found("user")
+            user = PROFILE.read(row)
+            if request.user.etag and request.user.etag != user.etag:
+                raise ServiceError("ETAG_MISMATCH", "the user has changed since they were read")
+            values = PROFILE.changes(request.user, user, list(request.update_mask.paths))
+            if values:
+                user = PROFILE.read(await self._change(connection, request.user_id, values))
+        return pb.UpdateUserResponse(user=user)
+
+    async def _change(self, connection: AsyncConnection, user_id: str, values: dict[str, Any]) -> Any:
+        later = sa.func.greatest(sa.func.now(), users.c.updated_at + sa.text("interval '1 microsecond'"))
+        statement = sa.update(users).where(users.c.id == UUID(user_id)).values(**values, updated_at=later)
+        try:
+            return (await connection.execute(statement.returning(*PUBLIC))).one()
+        except IntegrityError as error:
+            # Of all that can change here, the username alone is unique.
+            if isinstance(error.orig, UniqueViolation):
+                raise username_taken() from None
+            raise
+
+
+def username_taken() -> ServiceError:
+    return ServiceError("USERNAME_TAKEN", "username: is taken", violations=[Violation("username", "is taken")])

@@ -22,9 +22,8 @@ from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
-from services.kit.contract import IMMUTABLE, fields_with
 from services.kit.database import Statement, uuid7
-from services.kit.errors import ServiceError, invalid, not_found
+from services.kit.errors import ServiceError, not_found
 from services.kit.idempotency import once
 from services.kit.paging import bad_token, decode_token, encode_token, page_size
 from services.kit.rows import RowMapping
@@ -67,7 +66,6 @@ class Resource:
         self._cleared = dict.fromkeys(provenance)
         self.idempotency_keys = idempotency_keys
         self.soft_delete = "deleted_at" in table.c
-        self.immutable = frozenset(fields_with(message.DESCRIPTOR, IMMUTABLE))
         self.upsert = Upsert(table, natural_key, self.rows.names) if natural_key else None
         self._order_by = order_by
         self._date = date_column
@@ -269,36 +267,11 @@ def update(resource: Resource) -> Any:
         sent = getattr(request, field)
         async with database.transaction() as connection:
             stored = await resource.lock(connection, request.id, sent.etag)
-            values = changes(resource, sent, stored, list(request.update_mask.paths))
+            values = resource.rows.changes(sent, stored, list(request.update_mask.paths))
             changed = await resource.change(connection, request.id, values) if values else stored
         return response(**{field: changed})
 
     return _Method(run)
-
-
-def changes(resource: Resource, sent: Any, stored: Any, paths: list[str]) -> dict[str, Any]:
-    """The columns to set. Raises INVALID_FIELD for an unknown path and for a field that cannot change."""
-    rows = resource.rows
-    writable = frozenset(rows.names) - rows.output_only
-    if paths == ["*"]:
-        names = writable - resource.immutable
-    elif paths:
-        for path in paths:
-            if path not in rows.message.DESCRIPTOR.fields_by_name:
-                raise invalid("update_mask", f"{path} is not a field")
-            if path in rows.output_only:
-                raise invalid("update_mask", f"{path} cannot be set")
-        names = frozenset(paths)
-    else:
-        names = frozenset(rows.values(sent))
-    values, before = rows.values_of(sent, names), rows.values_of(stored, names)
-    for name in names & resource.immutable:
-        if values.pop(name) != before[name]:
-            raise invalid(name, "cannot be changed")
-    for name, value in values.items():
-        if value is None and not resource.table.c[name].nullable:
-            raise invalid(name, "is required")
-    return values
 
 
 def delete(resource: Resource) -> Any:

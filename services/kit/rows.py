@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.kit.contract import OUTPUT_ONLY, ContractError, fields_with
+from services.kit.contract import IMMUTABLE, OUTPUT_ONLY, ContractError, fields_with
 from services.kit.errors import invalid
 
 ETAG = "etag"
@@ -53,6 +53,7 @@ class RowMapping:
         self.read = self._reader(self.names)
         self.read_light = self._reader(self.light_names)
         self.output_only = frozenset(fields_with(self._descriptor, OUTPUT_ONLY)) | {ETAG}
+        self.immutable = frozenset(fields_with(self._descriptor, IMMUTABLE))
         self.values = self._writer()
 
     def columns(self, names: tuple[str, ...]) -> list[sa.ColumnElement[Any]]:
@@ -109,6 +110,31 @@ class RowMapping:
         """The column values of the named fields; None for one that the message does not carry."""
         carried = self.values(message)
         return {name: carried.get(name) for name in names}
+
+    def changes(self, sent: Message, stored: Message, paths: list[str]) -> dict[str, Any]:
+        """The columns that an update with this mask sets (AIP-134); all that `sent` carries without one.
+
+        Raises INVALID_FIELD for an unknown path and for a field that cannot change.
+        """
+        if paths == ["*"]:
+            names = frozenset(self.names) - self.output_only - self.immutable
+        elif paths:
+            for path in paths:
+                if path not in self._descriptor.fields_by_name:
+                    raise invalid("update_mask", f"{path} is not a field")
+                if path in self.output_only:
+                    raise invalid("update_mask", f"{path} cannot be set")
+            names = frozenset(paths)
+        else:
+            names = frozenset(self.values(sent))
+        values, before = self.values_of(sent, names), self.values_of(stored, names)
+        for name in names & self.immutable:
+            if values.pop(name) != before[name]:
+                raise invalid(name, "cannot be changed")
+        for name, value in values.items():
+            if value is None and not self.table.c[name].nullable:
+                raise invalid(name, "is required")
+        return values
 
 
 def _selected(column: sa.Column[Any]) -> sa.ColumnElement[Any]:

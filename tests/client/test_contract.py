@@ -5,17 +5,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from google.api import annotations_pb2
 
 from tests.client.server import to_json
-from vitalis.identity.v1 import sessions_pb2, users_pb2
-from vitalis.tracking.v1 import imports_pb2, wearables_pb2
+from tests.rpcs import rpcs
+from vitalis.tracking.v1 import wearables_pb2
 from vitalis_client.cli.tables import DAYS
 from vitalis_client.contract import models, routes
 from vitalis_client.route import Route
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = (sessions_pb2, users_pb2, imports_pb2, wearables_pb2)
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +33,7 @@ def test_what_is_generated_is_what_the_protos_say_now(generate: ModuleType, tmp_
 
 
 def test_every_rpc_with_a_url_has_a_route() -> None:
-    wanted = set()
-    for file in FILES:
-        for service in file.DESCRIPTOR.services_by_name.values():
-            for method in service.methods:
-                rule = method.GetOptions().Extensions[annotations_pb2.http]
-                if verb := rule.WhichOneof("pattern"):
-                    wanted.add((verb.upper(), getattr(rule, verb)))
+    wanted = {(str(rpc.http.WhichOneof("pattern")).upper(), rpc.url) for rpc in rpcs() if rpc.url}
     found = {(route.method, route.path) for route in vars(routes).values() if isinstance(route, Route)}
     assert found == wanted
 

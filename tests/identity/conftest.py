@@ -1,21 +1,25 @@
 """Identity in this process, on a port of its own and a database of its own."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 from pydantic import SecretStr
 
 from services.identity.__main__ import SERVICE
 from services.identity.settings import IdentitySettings
 from services.kit.caller import ANONYMOUS, Caller
+from services.kit.database import uuid7
 from tests import harness
 from tests.databases import ServiceDatabase
 from tests.harness import Running, Trust, make_trust, write_key, write_keyset
+from vitalis.identity.v1 import preferences_pb2_grpc, sessions_pb2_grpc, users_pb2, users_pb2_grpc
 from vitalis.identity.v1 import sessions_pb2 as pb
-from vitalis.identity.v1 import sessions_pb2_grpc, users_pb2, users_pb2_grpc
 
 PASSWORD = "correct horse battery staple"
 EMAIL = "ada@example.com"
@@ -43,12 +47,20 @@ class Identity:
     def users(self) -> "users_pb2_grpc.UsersServiceAsyncStub":
         return users_pb2_grpc.UsersServiceStub(self.running.channel)
 
+    @property
+    def preferences(self) -> "preferences_pb2_grpc.PreferencesServiceAsyncStub":
+        return preferences_pb2_grpc.PreferencesServiceStub(self.running.channel)
+
     def metadata(self, caller: Caller = ANONYMOUS) -> tuple[tuple[str, str], ...]:
         return self.running.metadata(caller)
 
     async def register(self, email: str = EMAIL, password: str = PASSWORD, name: str = "Ada") -> pb.RegisterResponse:
         request = pb.RegisterRequest(email=email, password=password, display_name=name)
         return await self.sessions.Register(request, metadata=self.metadata())
+
+    async def make_person(self, email: str, name: str = "Somebody", **columns: object) -> str:
+        """The id of a person with a verified address who has never logged in; `columns` are of `users`."""
+        return await asyncio.to_thread(insert_person, self.database, email, display_name=name, **columns)
 
     async def log_in(self, email: str = EMAIL, password: str = PASSWORD) -> pb.LogInResponse:
         return await self.sessions.LogIn(pb.LogInRequest(email=email, password=password), metadata=self.metadata())
@@ -63,6 +75,19 @@ class Identity:
     async def get_user(self, user_id: str, caller: Caller) -> users_pb2.User:
         request = users_pb2.GetUserRequest(user_id=user_id)
         return (await self.users.GetUser(request, metadata=self.metadata(caller))).user
+
+
+def insert_person(database: ServiceDatabase, email: str, **columns: object) -> str:
+    """Stores a person with a verified address and an account of their own; their id."""
+    user_id, account_id = str(uuid7()), uuid7()
+    row = {"id": user_id, "email": email, "display_name": "Somebody", "account_id": account_id, **columns}
+    names = sql.SQL(", ").join(map(sql.Identifier, row))
+    values = sql.SQL(", ").join(map(sql.Placeholder, row))
+    with psycopg.connect(database.migrator_url) as owner:
+        insert = sql.SQL("INSERT INTO users ({}, email_verified_at) VALUES ({}, now())")
+        owner.execute(insert.format(names, values), row)
+        owner.execute("INSERT INTO accounts (id, owner_id) VALUES (%s, %s)", [account_id, user_id])
+    return user_id
 
 
 @pytest.fixture

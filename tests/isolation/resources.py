@@ -64,6 +64,7 @@ def _as(collection: str) -> Maker:
 # Those that are not made by their own Create or BatchUpsert.
 MAKERS: dict[str, Maker] = {
     "users": _registered,
+    "preferences": _registered,
     "days": _as("wearable-daily"),
     "": _as("wearable-daily"),
 }

@@ -45,7 +45,8 @@ async def test_nobody_reaches_another_persons_resources(rpc: Rpc, start: Start) 
     elif rpc.only_reads:
         assert error == "NOT_FOUND" or answer == type(answer)()
     else:
-        assert error == ""
+        # Somebody who never signed up has no row of their own to change.
+        assert error in {"", "NOT_FOUND"}
     assert owner.subject not in str(answer)
     assert row_id not in str(answer)
     assert everything_about(running.database, owner.subject) == stored

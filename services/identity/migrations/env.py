@@ -1,9 +1,10 @@
 """The tables of identity, for Alembic."""
 
 from services.identity.base import metadata
+from services.identity.preferences import user_preferences
 from services.identity.sessions import sessions
 from services.kit.migrate import run_environment
 
 # Importing an area's tables registers them.
-assert {sessions.metadata} == {metadata}
+assert {sessions.metadata, user_preferences.metadata} == {metadata}
 run_environment(metadata)
