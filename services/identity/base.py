@@ -1,5 +1,6 @@
-"""What all areas of identity share: the tables' metadata and the answers to repeated requests."""
+"""What all areas of identity share: the tables' metadata, the answers to repeated requests, and the audit log."""
 
+from services.kit.audit import audit_log
 from services.kit.database import new_metadata
 from services.kit.idempotency import idempotency_keys
 from services.kit.vault import data_keys
@@ -7,3 +8,4 @@ from services.kit.vault import data_keys
 metadata = new_metadata()
 IDEMPOTENCY_KEYS = idempotency_keys(metadata)
 DATA_KEYS = data_keys(metadata)
+AUDIT_LOG = audit_log(metadata)

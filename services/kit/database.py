@@ -273,8 +273,8 @@ def to_service_error(error: BaseException) -> ServiceError | None:
 
 
 def _check_violation(error: psycopg.errors.CheckViolation) -> ServiceError:
-    # A partition's name is its table's with the year, and its constraints are called as the table's.
-    table, constraint = re.sub(r"_\d{4}$", "", error.diag.table_name or ""), error.diag.constraint_name
+    # A partition's name is its table's with the year (and the quarter), and its constraints are called as the table's.
+    table, constraint = re.sub(r"_\d{4}(q[1-4])?$", "", error.diag.table_name or ""), error.diag.constraint_name
     if not constraint:
         return ServiceError("DATE_OUT_OF_RANGE", "the date lies outside the years that can be stored")
     rule = constraint.removeprefix("ck_").removeprefix(f"{table}_")

@@ -13,6 +13,7 @@ import procrastinate
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.kit.audit import make_ahead
 from services.kit.caller import calling, service_caller
 from services.kit.database import Database, driver_connection
 from services.kit.idempotency import forget_old
@@ -34,6 +35,7 @@ class Jobs:
         self._stalled_after = 30.0
         self.scheduled("* * * * *", "retry_stalled")(self.retry_stalled)
         self.scheduled("37 * * * *", "forget_idempotency_keys")(self.forget_idempotency_keys)
+        self.scheduled("13 3 * * *", "make_audit_partitions")(self.make_audit_partitions)
 
     def job(self, name: str, *, attempts: int = 5) -> Callable[[Job], Task]:
         """Declares a job, retried with exponential backoff; it runs as the service, about its `user_id` argument."""
@@ -113,6 +115,11 @@ class Jobs:
         """Forgets the answers to repeated requests that are older than a day."""
         async with self._database.transaction() as connection:
             await forget_old(connection)
+
+    async def make_audit_partitions(self) -> None:
+        """Makes the audit log's partitions ahead."""
+        async with self._database.transaction() as connection:
+            await make_ahead(connection)
 
     async def retry_stalled(self) -> None:
         """Queues jobs again whose worker died: its heartbeat has stopped."""

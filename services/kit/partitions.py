@@ -1,4 +1,7 @@
-"""Tables partitioned by year, and the function with which the app role makes their partitions ahead."""
+"""Tables partitioned by year, and the function with which the app role makes their partitions ahead.
+
+The audit log is partitioned by quarter, see audit_schema.py.
+"""
 
 from alembic import op
 
@@ -7,12 +10,26 @@ from services.kit.roles import APP_GROUP
 FIRST_YEAR = 2000
 YEARS_AHEAD = 2
 
+# With variables `parent`, `partition` and `policy`. A partition is attached
+# rather than created in place, because that lets others read and write
+# meanwhile; it is as protected as its parent.
+MAKE_ONE_PARTITION = """
+    EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY)',
+      partition, parent);
+    EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
+    FOR policy IN SELECT policyname, qual, with_check FROM pg_policies
+      WHERE schemaname = 'public' AND tablename = parent LOOP
+      EXECUTE format('CREATE POLICY %I ON public.%I USING (%s) WITH CHECK (%s)',
+        policy.policyname, partition, policy.qual, policy.with_check);
+    END LOOP;
+    EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+      parent, partition, {first}, {after});
+"""
+
 # The app role may create nothing, so this runs as its owner, the migrator. It
 # takes only a table that the migrator partitioned by range, and only years that
-# make sense; names and bounds are quoted by format(). A partition is attached
-# rather than created in place, because that lets others read and write
-# meanwhile.
-MAKE_PARTITIONS = """
+# make sense; names and bounds are quoted by format().
+MAKE_PARTITIONS = f"""
 CREATE OR REPLACE FUNCTION public.make_partitions(parent text, first_year integer, last_year integer)
 RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -37,16 +54,7 @@ BEGIN
   FOR year IN first_year..last_year LOOP
     partition := format('%s_%s', parent, year);
     CONTINUE WHEN to_regclass(format('public.%I', partition)) IS NOT NULL;
-    EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY)',
-      partition, parent);
-    EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
-    FOR policy IN SELECT policyname, qual, with_check FROM pg_policies
-      WHERE schemaname = 'public' AND tablename = parent LOOP
-      EXECUTE format('CREATE POLICY %I ON public.%I USING (%s) WITH CHECK (%s)',
-        policy.policyname, partition, policy.qual, policy.with_check);
-    END LOOP;
-    EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
-      parent, partition, make_date(year, 1, 1), make_date(year + 1, 1, 1));
+{MAKE_ONE_PARTITION.format(first="make_date(year, 1, 1)", after="make_date(year + 1, 1, 1)")}
     made := made + 1;
   END LOOP;
   RETURN made;

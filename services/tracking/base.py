@@ -1,7 +1,9 @@
-"""What all areas of tracking share: the tables' metadata and the answers to repeated requests."""
+"""What all areas of tracking share: the tables' metadata, the answers to repeated requests, and the audit log."""
 
+from services.kit.audit import audit_log
 from services.kit.database import new_metadata
 from services.kit.idempotency import idempotency_keys
 
 metadata = new_metadata()
 IDEMPOTENCY_KEYS = idempotency_keys(metadata)
+AUDIT_LOG = audit_log(metadata)
