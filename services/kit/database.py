@@ -148,6 +148,10 @@ class Database:
         )
 
     @property
+    def has_vault(self) -> bool:
+        return self._vault is not None
+
+    @property
     def vault(self) -> Vault:
         """The keys of encrypted columns. Raises RuntimeError in a service without `vault_keyset_file`."""
         if self._vault is None:

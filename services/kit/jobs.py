@@ -36,6 +36,8 @@ class Jobs:
         self.scheduled("* * * * *", "retry_stalled")(self.retry_stalled)
         self.scheduled("37 * * * *", "forget_idempotency_keys")(self.forget_idempotency_keys)
         self.scheduled("13 3 * * *", "make_audit_partitions")(self.make_audit_partitions)
+        if database.has_vault:
+            self.scheduled("11 3 * * *", "rotate_keys")(self.rotate_keys)
 
     def job(self, name: str, *, attempts: int = 5) -> Callable[[Job], Task]:
         """Declares a job, retried with exponential backoff; it runs as the service, about its `user_id` argument."""
@@ -120,6 +122,12 @@ class Jobs:
         """Makes the audit log's partitions ahead."""
         async with self._database.transaction() as connection:
             await make_ahead(connection)
+
+    async def rotate_keys(self) -> None:
+        """Wraps data keys anew that an older master key still wraps."""
+        from services.kit.rotation import rotate_keys
+
+        await rotate_keys(self._database, self._service)
 
     async def retry_stalled(self) -> None:
         """Queues jobs again whose worker died: its heartbeat has stopped."""

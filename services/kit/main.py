@@ -1,4 +1,4 @@
-"""`python -m services.<name> serve | worker | migrate`, the same for every service."""
+"""`python -m services.<name> serve | worker | migrate | rotate-keys`, the same for every service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 def main(service: Service[Settings]) -> None:
     """Runs the command that the process was started with."""
-    commands = {"serve": _serve, "worker": _worker}
+    commands = {"serve": _serve, "worker": _worker, "rotate-keys": _rotate_keys}
     match sys.argv[1:]:
         case ["migrate", *revision] if len(revision) < 2:
             # Alembic is needed for this alone, and the worker counts its memory.
@@ -37,7 +37,7 @@ def main(service: Service[Settings]) -> None:
         case [command] if command in commands:
             uvloop.run(_run(service, command, commands[command]))
         case _:
-            sys.exit(f"usage: python -m services.{service.name} serve | worker | migrate [revision]")
+            sys.exit(f"usage: python -m services.{service.name} serve | worker | rotate-keys | migrate [revision]")
 
 
 async def _run(service: Service[Settings], command: str, action: Callable[..., Awaitable[None]]) -> None:
@@ -100,6 +100,17 @@ async def _worker(name: str, settings: ServiceSettings, database: Database, part
     work.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await work
+
+
+async def _rotate_keys(name: str, settings: ServiceSettings, database: Database, parts: Parts) -> None:
+    if not database.has_vault:
+        sys.exit(f"{name} encrypts nothing: it has no vault_keyset_file")
+    from services.kit.rotation import rotate_keys
+
+    rewrapped, failed = await rotate_keys(database, name)
+    print(f"{name}: {rewrapped} data keys are wrapped by the primary master key now")
+    if failed:
+        sys.exit(f"{name}: {failed} data keys are wrapped by a master key that the keyset does not have")
 
 
 async def until_signalled() -> None:

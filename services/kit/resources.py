@@ -10,9 +10,11 @@ A method that needs more than its declaration offers is written by hand. The
 servicer needs the attribute `database`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -22,12 +24,16 @@ from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
-from services.kit.database import Statement, uuid7
+from services.kit.contract import ContractError
+from services.kit.database import Database, Statement, uuid7
 from services.kit.errors import ServiceError, not_found
 from services.kit.idempotency import once
 from services.kit.paging import bad_token, decode_token, encode_token, page_size
 from services.kit.rows import RowMapping
 from services.kit.upsert import Upsert
+
+if TYPE_CHECKING:
+    from services.kit.sealed import Sealed
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -42,7 +48,9 @@ class Resource:
     lists leave out; `natural_key` what an upsert knows a row by; `hidden` the
     columns that the message does not show; `provenance` the columns that say
     what wrote the row and are cleared when the person changes it;
-    `idempotency_keys` the service's table of them.
+    `idempotency_keys` the service's table of them; `encrypted` the text fields
+    whose columns (LargeBinary) hold ciphertext, with the owner's key for
+    `purpose` (see vault.py): nothing can be listed by them.
     """
 
     def __init__(
@@ -59,10 +67,18 @@ class Resource:
         hidden: tuple[str, ...] = (),
         provenance: tuple[str, ...] = (),
         idempotency_keys: sa.Table | None = None,
+        encrypted: tuple[str, ...] = (),
+        purpose: str = "general",
     ) -> None:
+        if looked_up := [name for name in encrypted if name in (*order_by, *filters, date_column)]:
+            raise ContractError(f"{what}: {', '.join(looked_up)} is encrypted, and cannot be looked up")
+        if encrypted and natural_key:
+            # Ciphertext is bound to its row, and an upsert learns only in the database which row that is.
+            raise ContractError(f"{what}: a batch upsert writes nothing that is encrypted")
         self.table = table
         self.what = what
-        self.rows = RowMapping(message, table, heavy, hidden)
+        self.sealed = _sealed(table, encrypted, purpose)
+        self.rows = RowMapping(message, table, heavy, hidden, encrypted)
         self._cleared = dict.fromkeys(provenance)
         self.idempotency_keys = idempotency_keys
         self.soft_delete = "deleted_at" in table.c
@@ -72,7 +88,8 @@ class Resource:
         self._filters = filters
         self._order_indexes = [self.rows.light_names.index(name) for name in order_by]
         self._lists: dict[tuple[str, ...], Statement] = {}
-        self._get = Statement(sa.select(*self.rows.columns(self.rows.names)).where(*self._is_row()))
+        self._columns = self._with_key(self.rows.names)
+        self._get = Statement(sa.select(*self._columns).where(*self._is_row()))
 
     def _is_row(self) -> tuple[sa.ColumnElement[bool], ...]:
         return (
@@ -80,14 +97,20 @@ class Resource:
             self.table.c.id == sa.bindparam("key_id", type_=sa.Uuid(as_uuid=False)),
         )
 
-    async def read(self, database: Any, row_id: str) -> Any:
+    def _with_key(self, names: tuple[str, ...]) -> list[sa.ColumnElement[Any]]:
+        """The select list of these columns; the owner's wrapped key comes last if something is encrypted."""
+        columns = self.rows.columns(names)
+        return [*columns, self.sealed.wrapped_key] if self.sealed else columns
+
+    async def read(self, database: Database, row_id: str) -> Any:
         """One row of the current subject as a message. Raises NOT_FOUND."""
         rows = await database.fetch(self._get, _key(row_id))
         if not rows:
             raise not_found(self.what)
-        return self.rows.read(rows[0])
+        key = self.sealed.open(database.vault, rows[0][-1]) if self.sealed else None
+        return self.rows.read(rows[0], key)
 
-    async def page(self, database: Any, request: Any) -> tuple[list[Any], str]:
+    async def page(self, database: Database, request: Any) -> tuple[list[Any], str]:
         """The messages of a page and the token of the next one ("" on the last)."""
         bounds = {name: value for name in self._bound_names(request) if (value := getattr(request, name))}
         size = page_size(request.page_size)
@@ -101,7 +124,9 @@ class Resource:
         token = ""
         if len(rows) > size:
             token = encode_token([str(rows[size - 1][i]) for i in self._order_indexes], *bound_to)
-        return [self.rows.read_light(row) for row in rows[:size]], token
+        # The rows are one person's, so they have one key.
+        key = self.sealed.open(database.vault, rows[0][-1]) if self.sealed and rows else None
+        return [self.rows.read_light(row, key) for row in rows[:size]], token
 
     def _after(self, name: str, text: str) -> Any:
         """A page token's text of a column as what it is compared with. Raises INVALID_PAGE_TOKEN."""
@@ -144,7 +169,7 @@ class Resource:
             after = [bind(f"after_{name}", table.c[name]) for name in self._order_by]
             where.append(sa.tuple_(*(table.c[name] for name in self._order_by)) < sa.tuple_(*after))
         select = (
-            sa.select(*self.rows.columns(self.rows.light_names))
+            sa.select(*self._with_key(self.rows.light_names))
             .where(*where)
             .order_by(*(table.c[name].desc() for name in self._order_by))
             .limit(sa.bindparam("page_limit", type_=sa.Integer))
@@ -154,33 +179,51 @@ class Resource:
 
     async def insert(self, connection: AsyncConnection, values: dict[str, Any]) -> Any:
         """Stores a new row of the current subject; the message as stored."""
-        statement = sa.insert(self.table).returning(*self.rows.columns(self.rows.names))
-        row = {"id": uuid7(), "user_id": current().subject, **values}
-        return self.rows.read((await connection.execute(statement, _bindable(self.table, row))).one())
+        row_id = uuid7()
+        if self.sealed:
+            values = await self.sealed.seal(connection, row_id, values)
+        statement = sa.insert(self.table).returning(*self._columns)
+        row = {"id": row_id, "user_id": current().subject, **values}
+        return self._read(connection, (await connection.execute(statement, _bindable(self.table, row))).one())
+
+    def _read(self, connection: AsyncConnection, row: sa.Row[Any]) -> Any:
+        """A row of `_columns`, read in a transaction."""
+        return self.rows.read(row, self.sealed.key_in(connection, row[-1]) if self.sealed else None)
 
     async def lock(self, connection: AsyncConnection, row_id: str, etag: str, *, deleted: bool = False) -> Any:
         """The row as a message, locked until the transaction ends. Raises NOT_FOUND and ETAG_MISMATCH."""
-        statement = sa.select(*self.rows.columns(self.rows.names)).where(*self._is_row()).with_for_update()
+        statement = sa.select(*self._columns).where(*self._is_row()).with_for_update()
         if self.soft_delete and not deleted:
             statement = statement.where(self.table.c.deleted_at.is_(None))
         row = (await connection.execute(statement, _key(row_id))).first()
         if row is None:
             raise not_found(self.what)
-        message = self.rows.read(row)
+        message = self._read(connection, row)
         if etag and etag != message.etag:
             raise ServiceError("ETAG_MISMATCH", f"the {self.what} has changed since it was read")
         return message
 
     async def change(self, connection: AsyncConnection, row_id: str, values: dict[str, Any]) -> Any:
         """Changes a row that `lock` has locked; the message as stored."""
+        if self.sealed:
+            values = await self.sealed.seal(connection, UUID(row_id), values)
         later = sa.func.greatest(sa.func.now(), self.table.c.updated_at + sa.text("interval '1 microsecond'"))
         statement = (
             sa.update(self.table)
             .where(*self._is_row())
             .values({**_bindable(self.table, values), **self._cleared, "updated_at": later})
-            .returning(*self.rows.columns(self.rows.names))
+            .returning(*self._columns)
         )
-        return self.rows.read((await connection.execute(statement, _key(row_id))).one())
+        return self._read(connection, (await connection.execute(statement, _key(row_id))).one())
+
+
+def _sealed(table: sa.Table, encrypted: tuple[str, ...], purpose: str) -> Sealed | None:
+    if not encrypted:
+        return None
+    # Not at the top: a service that encrypts nothing does without the vault's libraries.
+    from services.kit.sealed import Sealed
+
+    return Sealed(table, encrypted, purpose)
 
 
 def _key(row_id: str) -> dict[str, str]:
@@ -254,7 +297,9 @@ def create(resource: Resource) -> Any:
 
             if resource.idempotency_keys is None:
                 return await work()
-            return await once(connection, resource.idempotency_keys, request, response, work)
+            # The answer that is kept for a repeat is as secret as what it tells.
+            key = await resource.sealed.key(connection) if resource.sealed and request.request_id else None
+            return await once(connection, resource.idempotency_keys, request, response, work, key)
 
     return _Method(run)
 

@@ -48,8 +48,8 @@ KEYS = sa.table(
     sa.column("wrapped_key", sa.LargeBinary),
     sa.column("master_key_id", sa.BigInteger),
 )
-SUBJECT: sa.ColumnElement[str] = sa.cast(
-    sa.func.nullif(sa.func.current_setting("app.subject_id", True), ""), sa.Uuid(as_uuid=False)
+SUBJECT: sa.ColumnElement[str] = sa.literal_column(
+    "CAST(nullif(current_setting('app.subject_id', true), '') AS uuid)", sa.Uuid(as_uuid=False)
 )
 
 
@@ -76,17 +76,24 @@ class DataKey:
 
     def encrypt(self, table: str, column: str, row_id: UUID | str, text: str) -> bytes:
         """`text` as it is stored in that column of that row."""
-        nonce = os.urandom(NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, text.encode(), self._place(table, column, row_id))
-        return VERSION + nonce + sealed
+        return self.encrypt_bytes(table, column, row_id, text.encode())
 
     def decrypt(self, table: str, column: str, row_id: UUID | str, stored: bytes) -> str:
         """The text. Raises INTERNAL for what was not encrypted with this key for this place."""
+        return self.decrypt_bytes(table, column, row_id, stored).decode()
+
+    def encrypt_bytes(self, table: str, column: str, row_id: UUID | str, content: bytes) -> bytes:
+        """`encrypt` for what is no text."""
+        nonce = os.urandom(NONCE_BYTES)
+        return VERSION + nonce + self._cipher.encrypt(nonce, content, self._place(table, column, row_id))
+
+    def decrypt_bytes(self, table: str, column: str, row_id: UUID | str, stored: bytes) -> bytes:
+        """`decrypt` for what is no text."""
         try:
             if stored[:1] != VERSION or len(stored) < 1 + NONCE_BYTES + TAG_BYTES:
                 raise InvalidTag
             nonce, sealed = stored[1 : 1 + NONCE_BYTES], stored[1 + NONCE_BYTES :]
-            return self._cipher.decrypt(nonce, sealed, self._place(table, column, row_id)).decode()
+            return self._cipher.decrypt(nonce, sealed, self._place(table, column, row_id))
         except InvalidTag:
             raise unreadable(table, column) from None
 
@@ -124,8 +131,15 @@ class Vault:
         return self.open(owner, purpose, wrapped)
 
     def _new(self, owner: str, purpose: str) -> dict[str, Any]:
-        wrapped = self.master_keys.wrap(AESGCM.generate_key(256), _context(owner, purpose))
-        return {"user_id": owner, "purpose": purpose, **_columns(wrapped)}
+        return {"user_id": owner, "purpose": purpose, **self._wrap(owner, purpose, AESGCM.generate_key(256))}
+
+    def _wrap(self, owner: str, purpose: str, secret: bytes) -> dict[str, Any]:
+        wrapped = self.master_keys.wrap(secret, _context(owner, purpose))
+        return {"wrapped_key": wrapped, "master_key_id": key_id(wrapped)}
+
+    def rewrap(self, owner: str, purpose: str, wrapped: bytes) -> dict[str, Any]:
+        """The columns of the same data key under the primary master key. Raises KeysetError if none unwraps it."""
+        return self._wrap(owner, purpose, self.master_keys.unwrap(wrapped, _context(owner, purpose)))
 
     def open(self, owner: str, purpose: str, wrapped: bytes | None) -> DataKey:
         """The key that `wrapped_key` selected, for reading. Raises INTERNAL if there is none, or none that unwraps."""
@@ -137,11 +151,19 @@ class Vault:
             raise unreadable("data_keys", "wrapped_key") from None
 
 
-def wrapped_key(owner: sa.ColumnElement[Any], purpose: str = GENERAL) -> sa.ColumnElement[bytes]:
-    """The wrapped key of a person, to be selected along with what is encrypted with it."""
+def vault_of(connection: AsyncConnection) -> Vault:
+    """The vault of the `Database` that a connection is from. Raises RuntimeError if it has none."""
+    vault: Vault | None = connection.sync_connection.get_execution_options()["vault"]  # type: ignore[union-attr]
+    if vault is None:
+        raise RuntimeError("encrypted columns need the setting vault_keyset_file")
+    return vault
+
+
+def wrapped_key(purpose: str = GENERAL) -> sa.ColumnElement[bytes]:
+    """The wrapped key of the subject, to be selected along with what is encrypted with it; for `Vault.open`."""
     return (
         sa.select(KEYS.c.wrapped_key)
-        .where(KEYS.c.user_id == owner, KEYS.c.purpose == sa.literal(purpose, sa.Text))
+        .where(KEYS.c.user_id == SUBJECT, KEYS.c.purpose == sa.literal(purpose, sa.Text))
         .scalar_subquery()
         .label("wrapped_key")
     )
@@ -168,7 +190,3 @@ def unreadable(table: str, column: str) -> ServiceError:
 
 def _context(owner: str, purpose: str) -> bytes:
     return f"vitalis data key\0{purpose}\0{owner}".encode()
-
-
-def _columns(wrapped: bytes) -> dict[str, Any]:
-    return {"wrapped_key": wrapped, "master_key_id": key_id(wrapped)}
