@@ -1,4 +1,4 @@
-"""`python -m services.identity serve | worker | migrate`."""
+"""`python -m services.identity serve | worker | migrate | rotate-keys`."""
 
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer

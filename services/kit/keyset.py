@@ -139,6 +139,11 @@ def remove(keyset: Any, old: int) -> None:
     keyset.key.extend(kept)
 
 
+def read(file: Path, kms_uri: str = "") -> Any:
+    """The keyset of a file. Raises KeysetError."""
+    return _read(file, kms_uri)[0]
+
+
 def _read(file: Path, kms_uri: str) -> tuple[Any, tuple[int, ...]]:
     """The keyset, and the version of the file that held it."""
     try:
@@ -232,7 +237,7 @@ def _command(options: argparse.Namespace) -> None:
             raise KeysetError(f"{options.file} exists already")
         keyset = new_keyset()
     else:
-        keyset, _ = _read(options.file, options.kms_uri)
+        keyset = read(options.file, options.kms_uri)
     match options.command:
         case "add":
             add(keyset)

@@ -108,7 +108,7 @@ async def _rotate_keys(name: str, settings: ServiceSettings, database: Database,
     from services.kit.rotation import rotate_keys
 
     rewrapped, failed = await rotate_keys(database, name)
-    print(f"{name}: {rewrapped} data keys are wrapped by the primary master key now")
+    print(f"{name}: {rewrapped} data keys are wrapped anew")
     if failed:
         sys.exit(f"{name}: {failed} data keys are wrapped by a master key that the keyset does not have")
 
