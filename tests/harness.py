@@ -93,7 +93,7 @@ async def running(
     parts = service.build(settings, pool)
     if parts.jobs:
         await parts.jobs.open()
-    server = Server(service.name, settings, pool, parts.servicers)
+    server = Server(service.name, settings, pool, parts)
     target = f"127.0.0.1:{await server.start()}"
     try:
         async with grpc.aio.insecure_channel(target, interceptors=recorders()) as channel:

@@ -23,6 +23,9 @@ MOMENT = timestamp_pb2.Timestamp(seconds=1_767_225_600)
 # What asks for a special treatment of the request, or is not the caller's to set.
 NEVER_SET = frozenset({"request_id", "page_token", "page_size", "update_mask", "etag", "show_deleted"})
 VALIDATOR = Validator()
+# The package of what every service serves (kit/server.py), and who they are.
+COMMON = "common"
+PROCESSES = ("identity", "tracking")
 
 
 @cache
@@ -42,14 +45,11 @@ class Rpc:
     """One RPC; `process` is the service of ours that serves it (`tracking`)."""
 
     method: descriptor.MethodDescriptor
+    process: str
 
     @property
     def path(self) -> str:
         return f"/{self.method.containing_service.full_name}/{self.method.name}"
-
-    @property
-    def process(self) -> str:
-        return self.method.containing_service.file.package.split(".")[1]
 
     @property
     def request(self) -> type[Message]:
@@ -89,7 +89,7 @@ class Rpc:
 
     @property
     def only_reads(self) -> bool:
-        return bool(self.http.get)
+        return bool(self.http.get) if self.url else self.access.scope.endswith(".read")
 
     def ask(self, **given: Any) -> list[Message]:
         """The requests of one call. One that reads asks for everything, one that writes sets every field."""
@@ -125,7 +125,7 @@ class Rpc:
 
 
 def rpcs() -> list[Rpc]:
-    """Every RPC of every service, in the order of the files."""
+    """Every RPC of every service, in the order of the files; what all of them serve once for each."""
     return list(_rpcs())
 
 
@@ -134,12 +134,14 @@ def _rpcs() -> Iterator[Rpc]:
         if file.service:
             import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
             found: Any = descriptor_pool.Default().FindFileByName(file.name)
-            for service in found.services_by_name.values():
-                yield from (Rpc(method) for method in service.methods)
+            process = found.package.split(".")[1]
+            for served_by in PROCESSES if process == COMMON else (process,):
+                for service in found.services_by_name.values():
+                    yield from (Rpc(method, served_by) for method in service.methods)
 
 
 def ids(rpc: Rpc) -> str:
-    return rpc.path.rpartition(".")[2]
+    return f"{rpc.path.rpartition('.')[2]}-{rpc.process}"
 
 
 def sample(kind: type[Message], **given: Any) -> Any:

@@ -38,11 +38,9 @@ SERVICES: dict[str, tuple[Service[Any], Callable[..., ServiceSettings]]] = {
 }
 
 
-@asynccontextmanager
-async def serving(name: str, directory: Path, database: ServiceDatabase, trust: Trust) -> AsyncIterator[Running]:
-    """One service, with usual settings."""
-    service, make_settings = SERVICES[name]
-    settings = make_settings(
+def settings_of(name: str, directory: Path, database: ServiceDatabase, trust: Trust) -> ServiceSettings:
+    """Usual settings of one service."""
+    return SERVICES[name][1](
         directory,
         listen="127.0.0.1:0",
         database_url=SecretStr(database.app_url),
@@ -50,7 +48,13 @@ async def serving(name: str, directory: Path, database: ServiceDatabase, trust: 
         trusted_callers_file=trust.trusted_callers_file,
         grace_seconds=0,
     )
-    async with running(service, settings, database, trust) as one:
+
+
+@asynccontextmanager
+async def serving(name: str, directory: Path, database: ServiceDatabase, trust: Trust) -> AsyncIterator[Running]:
+    """One service, with usual settings."""
+    settings = settings_of(name, directory, database, trust)
+    async with running(SERVICES[name][0], settings, database, trust) as one:
         yield one
 
 

@@ -2,6 +2,7 @@
 
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
+from services.identity.privacy.personal import PERSONAL
 from services.identity.sessions import SessionsServicer
 from services.identity.settings import IdentitySettings
 from services.identity.tokens import AccessTokens
@@ -49,6 +50,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
             ),
         ],
         jobs,
+        PERSONAL,
     )
 
 

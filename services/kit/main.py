@@ -79,7 +79,7 @@ async def _serve(name: str, settings: ServiceSettings, database: Database, parts
 
     if parts.jobs:
         await parts.jobs.open()
-    server = Server(name, settings, database, parts.servicers)
+    server = Server(name, settings, database, parts)
     await server.start()
     log.info("serving", listen=settings.listen)
     await until_signalled()

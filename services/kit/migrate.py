@@ -27,6 +27,7 @@ from services.kit.roles import APP_GROUP
 __all__ = [
     "check",
     "downgrade",
+    "install_erasure",
     "install_function",
     "install_idempotency_keys",
     "install_partitions",
@@ -35,6 +36,7 @@ __all__ = [
     "partition_by_year",
     "protect",
     "run_environment",
+    "uninstall_erasure",
     "uninstall_idempotency_keys",
     "uninstall_partitions",
     "uninstall_queue",
@@ -227,6 +229,64 @@ def install_vault() -> None:
 def uninstall_vault() -> None:
     op.execute("DROP FUNCTION owners_of_old_data_keys(bigint, uuid, integer)")
     op.drop_table("data_keys")
+
+
+def install_erasure() -> None:
+    """What kit/privacy.py erases with, for a service's own work and the transaction's subject alone.
+
+    `erase_rows(name, owner)` deletes their rows of a table but the audit trail's,
+    and tells how many: the app may delete from few tables, and rows that other
+    people own but that name the subject it does not even see. `strip_audit(names)`
+    takes the values out of their trail as far as it is about these tables.
+    """
+    install_function(
+        "strip_audit(text[])",
+        """
+        CREATE FUNCTION strip_audit(names text[]) RETURNS void
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+        BEGIN
+          IF current_setting('app.role', true) IS DISTINCT FROM 'service' THEN
+            RAISE EXCEPTION 'only a service erases' USING ERRCODE = '42501';
+          END IF;
+          UPDATE public.audit_log SET record_id = NULL, old_values = NULL, new_values = NULL
+          WHERE user_id = nullif(current_setting('app.subject_id', true), '')::uuid AND table_name = ANY (names);
+        END
+        $$
+        """,
+    )
+    install_function(
+        "erase_rows(text, text)",
+        """
+        CREATE FUNCTION erase_rows(name text, owner text) RETURNS bigint
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+        DECLARE
+          subject uuid := nullif(current_setting('app.subject_id', true), '')::uuid;
+          erased bigint;
+        BEGIN
+          IF subject IS NULL OR current_setting('app.role', true) IS DISTINCT FROM 'service' THEN
+            RAISE EXCEPTION 'only a service erases, and only a person' USING ERRCODE = '42501';
+          END IF;
+          PERFORM FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relname = name AND c.relname <> 'audit_log'
+              AND c.relkind IN ('r', 'p') AND c.relrowsecurity AND NOT c.relispartition
+              AND a.attname = owner AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped;
+          IF NOT FOUND THEN
+            RAISE EXCEPTION 'not a table of people' USING ERRCODE = '42P01';
+          END IF;
+          EXECUTE format('DELETE FROM public.%I WHERE %I = $1', name, owner) USING subject;
+          GET DIAGNOSTICS erased = ROW_COUNT;
+          RETURN erased;
+        END
+        $$
+        """,
+    )
+
+
+def uninstall_erasure() -> None:
+    op.execute("DROP FUNCTION erase_rows(text, text)")
+    op.execute("DROP FUNCTION strip_audit(text[])")
 
 
 def install_queue() -> None:

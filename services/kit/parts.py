@@ -9,6 +9,7 @@ from google.protobuf import descriptor
 
 from services.kit.database import Database
 from services.kit.jobs import Jobs
+from services.kit.personal import PersonalData
 from services.kit.settings import ServiceSettings
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
@@ -23,10 +24,11 @@ class Servicer(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a service is made of: its servicers and its jobs (None if it has none)."""
+    """What a service is made of: its servicers, its jobs and what it holds about people (None if it has none)."""
 
     servicers: Sequence[Servicer]
     jobs: Jobs | None = None
+    personal: PersonalData | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Builds and runs a service's gRPC server: interceptor, health, reflection, drain."""
 
 import asyncio
-from collections.abc import Sequence
 
 import grpc
 import structlog
@@ -11,8 +10,10 @@ from grpc_reflection.v1alpha import reflection
 from services.kit.caller import CallerVerifier, load_trusted
 from services.kit.database import Database
 from services.kit.interceptor import Interceptor
-from services.kit.parts import Servicer
+from services.kit.parts import Parts, Servicer
+from services.kit.privacy import PersonData, PersonDataServicer
 from services.kit.settings import ServiceSettings
+from vitalis.common.v1 import person_data_pb2, person_data_pb2_grpc
 
 log = structlog.get_logger()
 HEALTH_INTERVAL_SECONDS = 2.0
@@ -24,7 +25,8 @@ MAX_CALL_MS = 60 * 60_000
 class Server:
     """A gRPC server that has a database; true to its health."""
 
-    def __init__(self, name: str, settings: ServiceSettings, database: Database, servicers: Sequence[Servicer]) -> None:
+    def __init__(self, name: str, settings: ServiceSettings, database: Database, parts: Parts) -> None:
+        servicers = [*parts.servicers, *common_servicers(database, parts)]
         services = [servicer.service for servicer in servicers]
         verifier = CallerVerifier(name, load_trusted(settings.trusted_callers_file))
         self._settings = settings
@@ -81,3 +83,17 @@ class Server:
             status = health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self._health.set(name, status)
+
+
+def common_servicers(database: Database, parts: Parts) -> list[Servicer]:
+    """What every service serves besides its own (`vitalis.common.v1`)."""
+    if parts.personal is None:
+        return []
+    data = PersonData(database, parts.personal, has_queue=parts.jobs is not None)
+    return [
+        Servicer(
+            PersonDataServicer(data),
+            person_data_pb2_grpc.add_PersonDataServiceServicer_to_server,
+            person_data_pb2.DESCRIPTOR.services_by_name["PersonDataService"],
+        )
+    ]

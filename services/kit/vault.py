@@ -29,13 +29,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.errors import ServiceError
 from services.kit.keyset import KeysetError, MasterKeys, key_id
+from services.kit.personal import ENCRYPTED as ENCRYPTED
 
 log = structlog.get_logger()
 GENERAL = "general"
 MENTAL_WELLNESS = "mental_wellness"
 PURPOSES = (GENERAL, MENTAL_WELLNESS)
-# Of a column's `info`: the purpose of the key that its values are encrypted with.
-ENCRYPTED = "encrypted"
 VERSION = b"\x01"
 NONCE_BYTES = 12
 TAG_BYTES = 16

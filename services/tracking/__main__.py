@@ -1,12 +1,15 @@
 """`python -m services.tracking serve | worker | migrate`."""
 
 from services.kit.database import Database, now
+from services.kit.files import Files
 from services.kit.jobs import Jobs
 from services.kit.main import main
 from services.kit.parts import Parts, Service, Servicer
+from services.kit.personal import Folder, PersonalData
+from services.tracking.base import metadata
 from services.tracking.imports import ImportsServicer, UploadSweeper
 from services.tracking.imports.job import ImportRunner, declare_job
-from services.tracking.imports.store import UploadStore
+from services.tracking.imports.store import PREFIX, UploadStore
 from services.tracking.settings import TrackingSettings
 from services.tracking.wearables import WearablesServicer, make_partitions
 from vitalis.tracking.v1 import imports_pb2, imports_pb2_grpc, wearables_pb2, wearables_pb2_grpc
@@ -17,7 +20,8 @@ YEARS_AHEAD = 2
 def build(settings: TrackingSettings, database: Database) -> Parts:
     """The servicers and the jobs of tracking."""
     jobs = Jobs("tracking", database)
-    store = UploadStore(settings.object_store_url, settings.upload_max_bytes)
+    files = Files(settings.object_store_url)
+    store = UploadStore(files, settings.upload_max_bytes)
     import_job = declare_job(jobs, ImportRunner(database, store, settings))
 
     @jobs.scheduled("23 3 * * *", "make_partitions_ahead")
@@ -26,7 +30,7 @@ def build(settings: TrackingSettings, database: Database) -> Parts:
 
     @jobs.scheduled("7 * * * *", "sweep_uploads")
     async def sweep_uploads() -> None:
-        await UploadSweeper(database, store, settings.upload_retention_hours).sweep()
+        await UploadSweeper(database, files, settings.upload_retention_hours).sweep()
 
     return Parts(
         [
@@ -42,6 +46,14 @@ def build(settings: TrackingSettings, database: Database) -> Parts:
             ),
         ],
         jobs,
+        PersonalData(
+            metadata,
+            left_out={
+                "idempotency_keys": "answers to repeated requests, kept for a day; what they say is in the tables"
+            },
+            folders=[Folder(files, PREFIX)],
+            locks=["imports:"],
+        ),
     )
 
 

@@ -61,12 +61,16 @@ def _as(collection: str) -> Maker:
     return maker
 
 
+async def _anything(running: Running) -> Owned:
+    return await make({"identity": "users", "tracking": "wearable-daily"}[running.name], running)
+
+
 # Those that are not made by their own Create or BatchUpsert.
 MAKERS: dict[str, Maker] = {
     "users": _registered,
     "preferences": _registered,
     "days": _as("wearable-daily"),
-    "": _as("wearable-daily"),
+    "": _anything,
 }
 
 

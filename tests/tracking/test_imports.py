@@ -16,9 +16,9 @@ from google.api import httpbody_pb2
 
 from services.kit.caller import calling, service_caller
 from services.kit.database import now, uuid7
+from services.kit.files import Files
 from services.kit.paging import encode_token
 from services.tracking.imports import UploadSweeper
-from services.tracking.imports.store import UploadStore
 from services.tracking.imports.tables import imports
 from services.tracking.settings import TrackingSettings
 from tests.databases import ServiceDatabase
@@ -263,7 +263,7 @@ async def test_uploads_are_removed_after_their_time(
 ) -> None:
     done = await imported(ada, FILE)
     settings, _ = tracking_settings
-    store = UploadStore(settings.object_store_url, settings.upload_max_bytes)
+    store = Files(settings.object_store_url)
     await UploadSweeper(tracking.pool, store, 1).sweep()
     assert len(objects(tmp_path)) == 1
     await UploadSweeper(tracking.pool, store, 0).sweep()
@@ -276,7 +276,7 @@ async def test_uploads_without_an_import_are_swept(
     tmp_path: Path, tracking_settings: tuple[TrackingSettings, ServiceDatabase], tracking: Running, ada: As
 ) -> None:
     settings, _ = tracking_settings
-    store = UploadStore(settings.object_store_url, settings.upload_max_bytes)
+    store = Files(settings.object_store_url)
     await upload(ada, FILE)
 
     async def bytes_of() -> AsyncIterator[bytes]:
@@ -294,7 +294,7 @@ async def test_what_a_killed_server_left_is_swept_and_what_is_not_ours_stays(
     tmp_path: Path, tracking_settings: tuple[TrackingSettings, ServiceDatabase], tracking: Running, ada: As
 ) -> None:
     settings, _ = tracking_settings
-    store = UploadStore(settings.object_store_url, settings.upload_max_bytes)
+    store = Files(settings.object_store_url)
     folder = tmp_path / "objects" / "imports"
     broken, fresh = (folder / ada.id / f"01990000-0000-7000-8000-00000000000{n}#1" for n in range(2))
     foreign = folder / ".DS_Store"

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.kit.caller import calling, current, service_caller
 from services.kit.database import Database, now, uuid7
 from services.kit.errors import ServiceError
+from services.kit.files import Files
 from services.kit.idempotency import once
 from services.kit.jobs import Jobs, Task
 from services.kit.resources import Resource, get, list_
@@ -73,7 +74,7 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
         finally:
             # A repeat of an earlier request answers with the earlier import.
             if response is None or response.file_import.id != import_id:
-                await self._store.remove(key)
+                await self._store.files.remove(key)
         return response
 
     async def _queue(
@@ -163,9 +164,9 @@ async def _chunks(
 class UploadSweeper:
     """Removes uploaded files after their retention time, and those that no import belongs to."""
 
-    def __init__(self, database: Database, store: UploadStore, retention_hours: float) -> None:
+    def __init__(self, database: Database, files: Files, retention_hours: float) -> None:
         self._database = database
-        self._store = store
+        self._files = files
         self._retention = timedelta(hours=retention_hours)
 
     async def sweep(self) -> None:
@@ -175,15 +176,16 @@ class UploadSweeper:
         async with self._database.transaction() as connection:
             rows = (await connection.execute(sa.select(due))).all()
         for user_id, import_id, key in rows:
-            await self._store.remove(key)
+            await self._files.remove(key)
             with calling(service_caller("tracking", str(user_id))):
                 async with self._database.transaction() as connection:
                     same = (imports.c.user_id == user_id) & (imports.c.id == import_id)
                     await connection.execute(sa.update(imports).where(same).values(object_key=None))
-        await asyncio.to_thread(self._store.remove_broken, now() - ORPHANED_AFTER)
-        async for key in self._store.keys_before(now() - ORPHANED_AFTER):
-            if OWN_KEY.fullmatch(key) and not await self._has_import(key):
-                await self._store.remove(key)
+        await asyncio.to_thread(self._files.remove_broken, PREFIX, now() - ORPHANED_AFTER)
+        async for file in self._files.below(PREFIX):
+            old = file.stored_at < now() - ORPHANED_AFTER
+            if old and OWN_KEY.fullmatch(file.key) and not await self._has_import(file.key):
+                await self._files.remove(file.key)
 
     async def _has_import(self, key: str) -> bool:
         """Whether a stored file still belongs to an import; its key names the person and the import."""

@@ -1,22 +1,17 @@
-"""Uploaded files, in an object store: a local directory by default, S3 and others by URL."""
+"""Uploaded files, in the service's object store."""
 
 import hashlib
 import io
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import NotFoundError
-from obstore.store import from_url
 
 from services.kit.errors import ServiceError
+from services.kit.files import Files
 
 PREFIX = "imports/"
-CHUNK_BYTES = 5 * 2**20
 READ_BUFFER_BYTES = 2**20
 
 
@@ -30,12 +25,9 @@ class Upload(NamedTuple):
 class UploadStore:
     """Where uploads wait for their import, and until their retention time is over."""
 
-    def __init__(self, url: str, max_bytes: int) -> None:
-        """`url` is `file:///directory`, `s3://bucket/prefix` or another that obstore knows."""
-        options: dict[str, Any] = {"mkdir": True} if url.startswith("file:") else {}
-        self._store = from_url(url, **options)
+    def __init__(self, files: Files, max_bytes: int) -> None:
+        self.files = files
         self._max_bytes = max_bytes
-        self._directory = Path(unquote(urlsplit(url).path)) if options else None
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> Upload:
         """Streams an upload; nothing of it stays if the stream breaks.
@@ -64,39 +56,16 @@ class UploadStore:
             async for chunk in stream:
                 yield chunk
 
-        await obstore.put_async(self._store, key, from_first(), chunk_size=CHUNK_BYTES, max_concurrency=2)
+        await self.files.put(key, from_first())
         return Upload(size, digest.hexdigest())
 
     def open(self, key: str, size_bytes: int) -> io.BufferedReader:
         """The upload as a seekable binary file. Raises FileNotFoundError if it is gone."""
         try:
-            obstore.head(self._store, key)
+            obstore.head(self.files.store, key)
         except NotFoundError:
             raise FileNotFoundError(key) from None
-        return io.BufferedReader(_ObjectFile(self._store, key, size_bytes), READ_BUFFER_BYTES)
-
-    async def remove(self, key: str) -> None:
-        """Removes an upload; one that is gone already is no error."""
-        with suppress(NotFoundError, FileNotFoundError):
-            await obstore.delete_async(self._store, key)
-
-    def remove_broken(self, moment: datetime) -> None:
-        """Removes what a server that was killed left of uploads before `moment`.
-
-        Only a directory has such files, named `<key>#<number>`, which the store's own list leaves out; of other
-        stores they are incomplete multipart uploads, which a rule of the bucket removes.
-        """
-        for path in self._directory.glob(f"{PREFIX}*/*#*") if self._directory else ():
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime < moment.timestamp():
-                    path.unlink()
-
-    async def keys_before(self, moment: datetime) -> AsyncIterator[str]:
-        """The keys of uploads that were stored before `moment`."""
-        async for page in obstore.list(self._store, prefix=PREFIX):
-            for item in page:
-                if item["last_modified"] < moment:
-                    yield item["path"]
+        return io.BufferedReader(_ObjectFile(self.files.store, key, size_bytes), READ_BUFFER_BYTES)
 
 
 class _ObjectFile(io.RawIOBase):

@@ -1,0 +1,1 @@
+"""What becomes of what is known about a person: exports, deletion, consents."""

@@ -1,0 +1,19 @@
+"""What identity holds about people, as far as its tables do not say it themselves."""
+
+from services.identity.accounts import accounts
+from services.identity.base import IDEMPOTENCY_KEYS, metadata
+from services.identity.sessions import refresh_tokens
+from services.identity.users import users
+from services.kit.personal import PersonalData
+
+PERSONAL = PersonalData(
+    metadata,
+    owners={users.name: "id", accounts.name: "owner_id"},
+    left_out={
+        IDEMPOTENCY_KEYS.name: "answers to repeated requests, kept for a day; what they say is in the tables",
+    },
+    secret={
+        users.name: {"password_hash": "opens the account"},
+        refresh_tokens.name: {"token_sha256": "of a credential"},
+    },
+)
