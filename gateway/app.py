@@ -7,6 +7,7 @@ import traceback
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from re import compile as pattern
 
 import structlog
@@ -14,6 +15,7 @@ from limits import RateLimitItem
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway.backend import IDENTITY, Backends
+from gateway.callers import Admission, Callers, nobody
 from gateway.calls import INTERNAL, Route, StreamRoute, UnaryRoute, draining
 from gateway.contract import Audience, Contract, ContractError, Rpc, Rule, load
 from gateway.exchange import ClientGoneError, Exchange
@@ -27,8 +29,9 @@ from gateway.settings import GatewaySettings
 from gateway.template import parse
 from gateway.tokens import AccessTokens, Jwks, Person
 from gateway.uploads import UploadRoute
-from services.kit.caller import ANONYMOUS, CallerSigner, load_private_key
+from services.kit.caller import GATEWAY, Caller, CallerSigner, load_private_key
 from services.kit.errors import ServiceError, invalid
+from vitalis.identity.v1 import callers_pb2
 
 log = structlog.get_logger("gateway")
 
@@ -64,6 +67,7 @@ class Gateway:
         self._headers: Headers = security_headers(settings.hsts)
         self._backends = Backends(settings.services, contract.rpcs, settings.max_reply_bytes)
         self._tokens = AccessTokens(self._key_set, settings.issuer, settings.audience)
+        self._callers = Callers(self._resolve, settings.caller_memory_seconds)
         self._limits = RateLimits(settings.rate_limit_store)
         self._observer = Observer(traced=bool(settings.otlp_endpoint))
         self._router = build_routes(contract.rpcs, self._backends, settings)
@@ -119,7 +123,7 @@ class Gateway:
             route = self._find(exchange, scope, method)
             await self._admit(exchange, route, scope)
             if span is not None:
-                exchange.metadata += self._observer.carry(span)
+                exchange.admission.trace = self._observer.carry(span)
             await route.answer(exchange)
         except ServiceError as error:
             reason = error.reason.name
@@ -157,27 +161,23 @@ class Gateway:
         return match.target
 
     async def _admit(self, exchange: Exchange, route: Route, scope: Scope) -> None:
-        """Finds out who calls, counts the request and signs the caller for the service."""
-        caller = ANONYMOUS
+        """Finds out who calls, counts the request and asks whether they may reach whose data it is about."""
         address = self._address(scope)
+        user_agent = _user_agent(exchange.headers.get(b"user-agent", b""))
+        exchange.admission = Admission(self._signer, route.service, nobody(exchange.request_id, address, user_agent))
+        person = None
         if route.audience is not Audience.PUBLIC:
             person = await self._person(exchange)
-            if route.audience is Audience.ADMIN and person.role != "admin":
-                raise ServiceError("SCOPE_MISSING", "needs the role admin")
-            caller = person.caller
             exchange.caller_id = person.id
         if route.limit:
             if route.per_address:
                 await self._limits.hit(route.limit, route.rpc.path, address)
             else:
                 await self._limits.hit(route.limit, exchange.caller_id)
-        request = replace(
-            caller,
-            request_id=exchange.request_id,
-            address=address,
-            user_agent=_user_agent(exchange.headers.get(b"user-agent", b"")),
-        )
-        exchange.metadata = self._signer.metadata(request, route.service)
+        if person:
+            subject = route.subject(exchange.match, person.id)
+            as_admin = route.audience is Audience.ADMIN
+            await exchange.admission.admit(partial(self._callers.admit, person, subject, as_admin=as_admin))
 
     async def _person(self, exchange: Exchange) -> Person:
         authorization = exchange.headers.get(b"authorization")
@@ -190,9 +190,17 @@ class Gateway:
         peer = scope.get("client")
         return client_address(peer[0] if peer else "", forwarded, self._settings.trusted_proxies)
 
+    async def _resolve(self, actor: str, session: str, subject: str) -> callers_pb2.ResolveCallerResponse:
+        return await self._backends.resolve_caller(
+            actor, session, subject, self._signer.metadata(self._itself(), IDENTITY)
+        )
+
+    @staticmethod
+    def _itself() -> Caller:
+        return replace(GATEWAY, request_id=str(uuid.uuid4()))
+
     async def _key_set(self) -> Jwks:
-        caller = replace(ANONYMOUS, request_id=str(uuid.uuid4()))
-        return await self._backends.key_set(self._signer.metadata(caller, IDENTITY))
+        return await self._backends.key_set(self._signer.metadata(self._itself(), IDENTITY))
 
     async def _fail(self, exchange: Exchange, error: ServiceError) -> None:
         if exchange.status:

@@ -11,13 +11,15 @@ from grpc_health.v1 import health_pb2
 
 from gateway.contract import Rpc
 from services.kit.errors import from_rpc_error
-from vitalis.identity.v1 import sessions_pb2, sessions_pb2_grpc
+from vitalis.identity.v1 import callers_pb2, callers_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 
 IDENTITY = "identity"
 HEALTH_TIMEOUT_SECONDS = 2.0
 # A public health page must not turn into load on the services.
 HEALTH_MEMORY_SECONDS = 1.0
 KEY_SET_TIMEOUT_SECONDS = 5.0
+# Somebody waits for it with every request, and goes on without it if identity hangs.
+RESOLVE_TIMEOUT_SECONDS = 2.0
 RETRY = {
     "maxAttempts": 3,
     "initialBackoff": "0.05s",
@@ -59,6 +61,7 @@ class Backends:
             )
             for name, target in services.items()
         }
+        self._callers = callers_pb2_grpc.CallersServiceStub(self._channels[IDENTITY])
         self._health: tuple[float, dict[str, bool]] = (0.0, {})
 
     def callable(self, rpc: Rpc) -> Callable[..., Any]:
@@ -85,6 +88,16 @@ class Backends:
             {"kty": key.kty, "crv": key.crv, "x": key.x, "kid": key.kid, "use": key.use, "alg": key.alg}
             for key in response.keys
         ]
+
+    async def resolve_caller(
+        self, actor: str, session: str, subject: str, metadata: Metadata
+    ) -> callers_pb2.ResolveCallerResponse:
+        """What identity says of a session, and of a grant for the subject."""
+        request = callers_pb2.ResolveCallerRequest(actor=actor, session=session, subject=subject)
+        try:
+            return await self._callers.ResolveCaller(request, timeout=RESOLVE_TIMEOUT_SECONDS, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
 
     async def health(self) -> dict[str, bool]:
         """Whether each service says that it serves (grpc.health.v1)."""

@@ -9,10 +9,11 @@ from limits import RateLimitItem
 from protobuf import Message
 
 from gateway.contract import Audience, Rpc, Rule
-from gateway.decode import RequestDecoder, bind
+from gateway.decode import ME, PERSON_FIELD, RequestDecoder, bind
 from gateway.encode import Answer, ResponseEncoder
-from gateway.exchange import ClientGoneError, Exchange, Watch, header_text, if_match, is_json
+from gateway.exchange import Exchange, Watch, header_text, if_match, is_json
 from gateway.replies import Headers, error_body
+from gateway.routing import Match
 from gateway.template import Template
 from services.kit.errors import ServiceError, from_rpc_error, invalid
 
@@ -43,6 +44,7 @@ class Route:
         # Set once the settings are known: what is counted, and whether per address.
         self.limit: RateLimitItem | None = None
         self.per_address = rpc.audience is Audience.PUBLIC
+        self._person = next((found for found in template.variables if found.field == PERSON_FIELD), None)
         self.decoder = RequestDecoder(rpc.method.input, rule, template)
         self.encoder = ResponseEncoder(rpc.method.output, rule.response_body)
         self._call = call
@@ -51,6 +53,11 @@ class Route:
 
     def __str__(self) -> str:
         return self.rpc.path
+
+    def subject(self, match: Match[Any], caller_id: str) -> str:
+        """Whose data the path is about: the caller's own if it names nobody."""
+        named = match.value(self._person) if self._person else ME
+        return caller_id if named == ME else named
 
     async def answer(self, exchange: Exchange) -> None:
         """Calls the RPC and sends its answer. Raises ServiceError before an answer has begun."""
@@ -86,15 +93,16 @@ class UnaryRoute(Route):
 
     async def answer(self, exchange: Exchange) -> None:
         request = await self._request(exchange)
-        call = self._call(request, timeout=self._deadline, metadata=exchange.metadata)
+        metadata = await exchange.admission.metadata()
+        call = self._call(request, timeout=self._deadline, metadata=metadata)
         with Watch(exchange, call) as watch:
             try:
                 data = await call
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error) from None
             except asyncio.CancelledError:
-                if watch.gone:
-                    raise ClientGoneError from None
+                if watch.why:
+                    raise watch.why from None
                 call.cancel()
                 raise
         answer = self.encode(data)
@@ -106,17 +114,18 @@ class StreamRoute(Route):
 
     async def answer(self, exchange: Exchange) -> None:
         request = await self._request(exchange)
-        call = self._call(request, timeout=self._deadline, metadata=exchange.metadata)
+        metadata = await exchange.admission.metadata()
+        call = self._call(request, timeout=self._deadline, metadata=metadata)
         with Watch(exchange, call) as watch:
             try:
                 await self._relay(exchange, call)
             except asyncio.CancelledError:
                 call.cancel()
-                if watch.gone:
-                    raise ClientGoneError from None
-                if not exchange.status or self.encoder.is_raw:
-                    raise
-                await self._end(exchange, draining())
+                why = watch.why or draining()
+                # Bytes have no place for an error: a body that breaks off says it.
+                if not isinstance(why, ServiceError) or not exchange.status or self.encoder.is_raw:
+                    raise why from None
+                await self._end(exchange, why)
 
     async def _relay(self, exchange: Exchange, call: Any) -> None:
         raw = self.encoder.is_raw

@@ -31,6 +31,7 @@ class Audience(IntEnum):
     USER = 2
     ADMIN = 3
     INTERNAL = 4
+    GATEWAY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def _rpcs(contract: Contract, service: DescService, method: DescMethod) -> Itera
     if access not in options or not options[access].audience:
         raise ContractError(f"{path} has google.api.http and no (vitalis.options.v1.access)")
     audience = Audience(options[access].audience)
-    if audience is Audience.INTERNAL:
+    if audience in (Audience.INTERNAL, Audience.GATEWAY):
         return
     first = options[http]
     rules = tuple(_rule(path, rule) for rule in (first, *first.additional_bindings))

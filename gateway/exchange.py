@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
-from gateway.backend import Metadata
+from gateway.callers import Admission
 from gateway.encode import JSON
 from gateway.replies import Headers, Receive, Send
 from gateway.routing import Match
@@ -37,17 +37,20 @@ class Call(Protocol):
 class Exchange:
     """What a route needs to answer a request.
 
-    `status` is that of the answer once it has begun, 0 before.
+    `admission` is set before a route is asked, `status` is that of the answer
+    once it has begun, 0 before.
     """
+
+    admission: Admission
 
     __slots__ = (
         "_common",
         "_head",
+        "admission",
         "caller_id",
         "drained",
         "headers",
         "match",
-        "metadata",
         "query",
         "receive",
         "request_id",
@@ -73,7 +76,6 @@ class Exchange:
         self.send = send
         self.request_id = request_id
         self.caller_id = ""
-        self.metadata: Metadata = ()
         self.status = 0
         # Whether the request's body has been read to its end.
         self.drained = False
@@ -145,27 +147,37 @@ class Exchange:
 
 
 class Watch:
-    """Cancels a call when the client goes away.
+    """Cancels a call when the client goes away, or loses the leave to make it; `why` says which.
 
     Starts to watch only after a moment, because most requests are over by then.
     """
 
-    __slots__ = ("_call", "_receive", "_task", "_timer", "gone")
+    __slots__ = ("_call", "_client", "_exchange", "_tasks", "_timer", "why")
 
-    def __init__(self, exchange: Exchange, call: Call) -> None:
-        self._receive = exchange.receive
+    def __init__(self, exchange: Exchange, call: Call, *, client: bool = True) -> None:
+        """`client` is false while somebody else reads what the client sends."""
+        self._exchange = exchange
         self._call = call
-        self._task: asyncio.Task[None] | None = None
-        self.gone = False
+        self._client = client
+        self._tasks: list[asyncio.Task[None]] = []
+        self.why: Exception | None = None
         self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._start)
 
     def _start(self) -> None:
-        self._task = asyncio.create_task(self._wait())
+        self._tasks.append(asyncio.create_task(self._wait_for_refusal()))
+        if self._client:
+            self._tasks.append(asyncio.create_task(self._wait_for_disconnect()))
 
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+    async def _wait_for_disconnect(self) -> None:
+        while (await self._exchange.receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
+        self._end(ClientGoneError())
+
+    async def _wait_for_refusal(self) -> None:
+        self._end(await self._exchange.admission.lost())
+
+    def _end(self, why: Exception) -> None:
+        self.why = self.why or why
         self._call.cancel()
 
     def __enter__(self) -> "Watch":
@@ -175,8 +187,8 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        if self._task:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
 
 
 def has_large_body(headers: Mapping[bytes, bytes]) -> bool:

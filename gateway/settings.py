@@ -19,6 +19,9 @@ class GatewaySettings(ProcessSettings):
     issuer: str = Field("vitalis", description="`iss` of access tokens.")
     audience: str = Field("vitalis-api", description="`aud` of access tokens.")
     key_refresh_seconds: float = Field(300, gt=0, description="How often identity is asked for its keys.")
+    caller_memory_seconds: float = Field(
+        10, gt=0, le=10, description="How long what identity said of a session and of a grant is believed."
+    )
 
     deadline_seconds: float = Field(30, gt=0, description="For a request that is neither an upload nor a watch.")
     upload_deadline_seconds: float = Field(3600, gt=0)

@@ -25,7 +25,7 @@ CACHE_SIZE = 20_000
 # How soon after a fetch an unknown key id may cause the next one.
 FETCH_PAUSE_SECONDS = 5.0
 RETRY_SECONDS = 1.0
-REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "role"]
+REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "sid", "role"]
 
 Jwks = Sequence[Mapping[str, str]]
 
@@ -38,10 +38,13 @@ class InvalidTokenError(ServiceError):
 
 
 class Person(NamedTuple):
-    """Whom an access token speaks for, until `expires` (Unix seconds)."""
+    """Whom an access token speaks for, in which session, until `expires` (Unix seconds).
+
+    `caller` is the person about themselves, with the role that the token says.
+    """
 
     id: str
-    role: str
+    session: str
     caller: Caller
     expires: float
 
@@ -110,11 +113,13 @@ class AccessTokens:
         if scheme.lower() != b"bearer" or not token:
             raise InvalidTokenError
         claims = await self._claims(token.strip())
-        person_id, role = claims["sub"], claims["role"]
+        person_id, session, role = claims["sub"], claims["sid"], claims["role"]
         if not isinstance(person_id, str) or not person_id or role not in ROLES:
             raise InvalidTokenError
-        caller = Caller(person_id, person_id, role, frozenset({EVERYTHING}))
-        person = Person(person_id, role, caller, float(claims["exp"]))
+        if not isinstance(session, str) or not session:
+            raise InvalidTokenError
+        caller = Caller(person_id, person_id, role, frozenset({EVERYTHING}), session_id=session)
+        person = Person(person_id, session, caller, float(claims["exp"]))
         if len(self._people) >= CACHE_SIZE:
             self._people.clear()
         self._people[authorization] = person

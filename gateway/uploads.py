@@ -17,7 +17,7 @@ from gateway.bodies import FileBody, file_body
 from gateway.calls import Route, etag_header
 from gateway.contract import ContractError, Rpc, Rule
 from gateway.decode import is_upload
-from gateway.exchange import ClientGoneError, Exchange, Watch, refuse_encoding, too_large
+from gateway.exchange import Exchange, Watch, refuse_encoding, too_large
 from gateway.template import Template
 from services.kit.errors import from_rpc_error
 
@@ -57,13 +57,18 @@ class UploadRoute(Route):
         data = await anext(chunks, b"")
         query = "&".join(part for part in (exchange.query, urlencode(source.fields)) if part)
         first = self._first(exchange, query, source)
-        call = self._call(timeout=self._deadline, metadata=exchange.metadata)
-        try:
-            reply = await self._stream(exchange, call, self._message(first, data, source.content_type), chunks)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
-        finally:
-            call.cancel()
+        call = self._call(timeout=self._deadline, metadata=await exchange.admission.metadata())
+        with Watch(exchange, call, client=False) as watch:
+            try:
+                reply = await self._stream(exchange, call, self._message(first, data, source.content_type), chunks)
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error) from None
+            except asyncio.CancelledError:
+                if watch.why:
+                    raise watch.why from None
+                raise
+            finally:
+                call.cancel()
         answer = self.encode(reply)
         await exchange.reply(200, answer.body, answer.content_type, etag_header(answer))
 
@@ -79,8 +84,8 @@ class UploadRoute(Route):
                     try:
                         return await result
                     except asyncio.CancelledError:
-                        if watch.gone:
-                            raise ClientGoneError from None
+                        if watch.why:
+                            raise watch.why from None
                         raise
             return await result
         finally:

@@ -22,7 +22,14 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id' AND NOT a.at
 WHERE {OURS}
 """
 # Hashes of random tokens: nobody can name one that they were not given.
-RANDOM_KEYS = {"uq_refresh_tokens_token_sha256"}
+RANDOM_KEYS = {"uq_refresh_tokens_token_sha256", "uq_grants_token_sha256"}
+# Policies for reading alone, which show somebody more than their own rows.
+READERS = """
+SELECT polrelid::regclass || ' ' || polname || ' ' || pg_get_expr(polqual, polrelid) AS name
+FROM pg_policy WHERE polcmd = 'r'
+"""
+OWN = """( SELECT (NULLIF(current_setting('app.subject_id'::text, true), ''::text))::uuid AS "nullif")"""
+GRANTEES = {f"grants grantee (grantee_id = {OWN})"}
 
 
 @pytest.fixture(scope="module", params=SERVICES)
@@ -65,11 +72,13 @@ def test_what_the_app_reaches_is_protected_or_nobodys(
 
 
 def test_every_policy_holds_for_reading_and_writing(catalog: psycopg.Connection[dict[str, Any]]) -> None:
+    # Whoever was given something sees the grant, besides whose it is; and can do nothing about it.
+    assert set(names(catalog, READERS)) <= GRANTEES
     of_subject = "NOT LIKE '%user_id = ( SELECT (NULLIF(current_setting(''app.subject_id''::text, true)%'"
     unprotected = f"""
         {OWNED} AND (
             NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polcmd = '*' AND p.polpermissive)
-            OR EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND (
+            OR EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd <> 'r' AND (
                 coalesce(pg_get_expr(p.polqual, c.oid), '') {of_subject}
                 OR coalesce(pg_get_expr(p.polwithcheck, c.oid), '') {of_subject}))
         )

@@ -1,5 +1,6 @@
 """`python -m services.identity serve | worker | migrate | rotate-keys`."""
 
+from services.identity.callers import CallersServicer
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
 from services.identity.privacy.personal import PERSONAL
@@ -12,6 +13,8 @@ from services.kit.jobs import Jobs
 from services.kit.main import main
 from services.kit.parts import Parts, Service, Servicer
 from vitalis.identity.v1 import (
+    callers_pb2,
+    callers_pb2_grpc,
     preferences_pb2,
     preferences_pb2_grpc,
     sessions_pb2,
@@ -33,6 +36,11 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     access_tokens = AccessTokens.from_files(settings.signing_key_files)
     return Parts(
         [
+            Servicer(
+                CallersServicer(database),
+                callers_pb2_grpc.add_CallersServiceServicer_to_server,
+                callers_pb2.DESCRIPTOR.services_by_name["CallersService"],
+            ),
             Servicer(
                 UsersServicer(database),
                 users_pb2_grpc.add_UsersServiceServicer_to_server,

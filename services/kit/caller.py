@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ MARGIN_SECONDS = 10
 LEEWAY_SECONDS = 5
 CACHE_SIZE = 10_000
 PEOPLE_ISSUER = "gateway"
+GATEWAY_ROLE = "gateway"
 EVERYTHING = "*"
 
 
@@ -76,6 +78,8 @@ class Caller:
 
 
 ANONYMOUS = Caller("", "", "anonymous", frozenset())
+# The gateway about nobody: for the RPCs by which it finds out who calls.
+GATEWAY = Caller("gateway", "", GATEWAY_ROLE, frozenset())
 _current: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
 
 
@@ -108,20 +112,20 @@ class CallerSigner:
         self._kid = key_id(key)
         self._cache: dict[tuple[Caller, str], tuple[float, str]] = {}
 
-    def metadata(self, caller: Caller, audience: str) -> tuple[tuple[str, str], ...]:
-        """The gRPC metadata that carries `caller` to the service `audience`."""
+    def metadata(self, caller: Caller, audience: str, until: float = math.inf) -> tuple[tuple[str, str], ...]:
+        """The gRPC metadata that carries `caller` to the service `audience`, at most until then (Unix seconds)."""
         return (
-            (TOKEN_METADATA, self.token(caller, audience)),
+            (TOKEN_METADATA, self.token(caller, audience, until)),
             (REQUEST_ID_METADATA, caller.request_id),
             (ADDRESS_METADATA, caller.address),
             (USER_AGENT_METADATA, caller.user_agent),
         )
 
-    def token(self, caller: Caller, audience: str) -> str:
+    def token(self, caller: Caller, audience: str, until: float = math.inf) -> str:
         now = time.time()
         key = (replace(caller, request_id="", address="", user_agent=""), audience)
         cached = self._cache.get(key)
-        if cached and cached[0] - now > MARGIN_SECONDS:
+        if cached and now + MARGIN_SECONDS < cached[0] <= until:
             return cached[1]
         claims = {
             "iss": self._issuer,
@@ -133,7 +137,7 @@ class CallerSigner:
             "sid": caller.session_id,
             "grant": caller.grant_id,
             "iat": int(now),
-            "exp": int(now) + LIFETIME_SECONDS,
+            "exp": min(int(now) + LIFETIME_SECONDS, until),
         }
         import jwt
 

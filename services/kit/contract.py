@@ -1,5 +1,6 @@
 """What the descriptors say about an RPC, read once at start."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,7 +12,7 @@ from google.protobuf import descriptor
 from google.protobuf.message import Message
 
 from services.kit.errors import Violation, reason_of, register_reasons
-from vitalis.options.v1 import options_pb2
+from vitalis.options.v1 import options_pb2, rules_pb2
 
 REQUIRED = field_behavior_pb2.REQUIRED
 OUTPUT_ONLY = field_behavior_pb2.OUTPUT_ONLY
@@ -48,6 +49,12 @@ def rpcs_of(service: descriptor.ServiceDescriptor) -> Iterator[Rpc]:
             except KeyError:
                 raise ContractError(f"{method.full_name} documents the unknown error {reason}") from None
         yield Rpc(f"/{service.full_name}/{method.name}", access.audience, access.scope, reasons, method.input_type)
+
+
+def grantable_scopes() -> frozenset[str]:
+    """The scopes that a person can grant to somebody else; every other one is its owner's alone."""
+    (rule,) = rules_pb2.grantable_scope.GetOptions().Extensions[validate_pb2.predefined].cel
+    return frozenset(re.findall(r"'([a-z_]+\.(?:read|write))'", rule.expression))
 
 
 def fields_with(message: Any, behavior: int) -> tuple[str, ...]:

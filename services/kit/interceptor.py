@@ -25,6 +25,7 @@ from services.kit import database
 from services.kit.caller import (
     ADDRESS_METADATA,
     ANONYMOUS,
+    GATEWAY_ROLE,
     REQUEST_ID_METADATA,
     TOKEN_METADATA,
     USER_AGENT_METADATA,
@@ -32,7 +33,7 @@ from services.kit.caller import (
     CallerVerifier,
     calling,
 )
-from services.kit.contract import ContractError, RequiredFields, Rpc, rpcs_of
+from services.kit.contract import ContractError, RequiredFields, Rpc, grantable_scopes, rpcs_of
 from services.kit.errors import ServiceError, Violation, to_status
 from services.kit.telemetry import span, where
 from vitalis.options.v1 import options_pb2
@@ -107,6 +108,7 @@ class _Method:
         self._default_deadline = default_deadline
         self._validator = validator
         self._required = required
+        self._grantable = grantable_scopes()
         self._name = rpc.path.rpartition(".")[2]
         self._is_upload = any(
             field.message_type and field.message_type.full_name == HTTP_BODY for field in rpc.request.fields
@@ -216,9 +218,20 @@ class _Method:
             raise ServiceError("UNAUTHENTICATED", "sign in first")
         if audience == options_pb2.AUDIENCE_INTERNAL and not caller.is_service:
             raise ServiceError("SCOPE_MISSING", "this RPC is for services only")
+        if audience == options_pb2.AUDIENCE_GATEWAY and caller.role != GATEWAY_ROLE:
+            raise ServiceError("SCOPE_MISSING", "this RPC is for the gateway only")
         if audience == options_pb2.AUDIENCE_ADMIN and caller.role != "admin":
             raise ServiceError("SCOPE_MISSING", "this RPC is for admins only")
         if not caller.may(self._rpc.scope):
+            raise ServiceError("SCOPE_MISSING", f"needs the scope {self._rpc.scope}")
+        if audience == options_pb2.AUDIENCE_USER and caller.is_delegate:
+            self.authorize_delegate(caller)
+
+    def authorize_delegate(self, caller: Caller) -> None:
+        """What no grant can hold is the owner's alone, whatever the caller's token says."""
+        if not caller.grant_id or self._rpc.scope not in self._grantable:
+            raise ServiceError("SCOPE_MISSING", "only the person themselves may do this")
+        if self._rpc.scope not in caller.scopes:
             raise ServiceError("SCOPE_MISSING", f"needs the scope {self._rpc.scope}")
 
     def check(self, request: Message, caller: Caller, *, is_first: bool = True) -> None:

@@ -46,7 +46,9 @@ def all_reason_names() -> list[str]:
 def test_an_rpc_says_who_may_call_it(rpc: Rpc) -> None:
     audience, scope = rpc.access.audience, rpc.access.scope
     assert audience != options_pb2.AUDIENCE_UNSPECIFIED
-    if audience == options_pb2.AUDIENCE_PUBLIC:
+    if audience == options_pb2.AUDIENCE_GATEWAY:
+        assert scope == rpc.url == ""
+    elif audience == options_pb2.AUDIENCE_PUBLIC:
         assert scope == ""
     else:
         assert re.fullmatch(r"[a-z_]+\.(read|write)", scope)
@@ -94,7 +96,7 @@ def test_an_rpc_and_its_messages_are_named_alike(rpc: Rpc) -> None:
 
 @pytest.mark.parametrize("rpc", RPCS, ids=ids)
 def test_an_rpc_has_a_url_unless_it_is_internal(rpc: Rpc) -> None:
-    if rpc.access.audience == options_pb2.AUDIENCE_INTERNAL:
+    if rpc.access.audience in (options_pb2.AUDIENCE_INTERNAL, options_pb2.AUDIENCE_GATEWAY):
         assert not rpc.url
         return
     verb = str(rpc.http.WhichOneof("pattern"))

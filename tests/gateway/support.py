@@ -18,12 +18,14 @@ from protobuf import Message, Registry
 from protos import generate
 from services.kit.caller import key_id, public_jwk
 from services.kit.errors import ServiceError, to_status
-from vitalis.identity.v1 import sessions_pb2
+from vitalis.identity.v1 import callers_pb2, sessions_pb2
 
 HERE = Path(__file__).resolve().parent
 PROTOS = HERE / "protos"
 THINGS = "vitalis.sample.v1.ThingsService"
 ADA = "01930000-0000-7000-8000-00000000ada0"
+BOB = "01930000-0000-7000-8000-00000000b0b0"
+SESSION = "01930000-0000-7000-8000-000000005e55"
 
 Handler = Callable[[Message, Any], Awaitable[Message]]
 
@@ -53,7 +55,7 @@ def mint(key: Ed25519PrivateKey, person: str = ADA, role: str = "user", **change
         "iss": "vitalis",
         "aud": "vitalis-api",
         "sub": person,
-        "sid": "session",
+        "sid": SESSION,
         "role": role,
         "iat": now,
         "exp": now + 900,
@@ -68,14 +70,46 @@ def bearer(token: str) -> dict[str, str]:
 
 
 class Identity:
-    """Publishes the keys that tests sign with."""
+    """Publishes the keys that tests sign with, and says who calls as they tell it to.
+
+    `roles` are by person, `ended` holds sessions, `grants` are by actor and
+    subject. `resolve` happens before each answer.
+    """
 
     def __init__(self) -> None:
         self.keys = [Ed25519PrivateKey.generate()]
         self.fetches = 0
-        self.handler = grpc.method_handlers_generic_handler(
-            "vitalis.identity.v1.SessionsService", {"GetKeySet": grpc.unary_unary_rpc_method_handler(self._keys)}
+        self.roles: dict[str, str] = {}
+        self.ended: set[str] = set()
+        self.grants: dict[tuple[str, str], callers_pb2.ResolvedGrant] = {}
+        self.asked: list[tuple[str, str, str]] = []
+        self.resolve: Callable[[], Awaitable[None]] = self._at_once
+        self.handlers = (
+            grpc.method_handlers_generic_handler(
+                "vitalis.identity.v1.SessionsService", {"GetKeySet": grpc.unary_unary_rpc_method_handler(self._keys)}
+            ),
+            grpc.method_handlers_generic_handler(
+                "vitalis.identity.v1.CallersService",
+                {"ResolveCaller": grpc.unary_unary_rpc_method_handler(self._resolve)},
+            ),
         )
+
+    async def _at_once(self) -> None:
+        pass
+
+    async def _resolve(self, request: bytes, context: Any) -> bytes:
+        asked = callers_pb2.ResolveCallerRequest.FromString(request)
+        self.asked.append((asked.actor, asked.session, asked.subject))
+        answer = callers_pb2.ResolveCallerResponse()
+        if asked.session not in self.ended:
+            grant = self.grants.get((asked.actor, asked.subject))
+            role = self.roles.get(asked.actor, "user")
+            answer = callers_pb2.ResolveCallerResponse(alive=True, role=role, grant=grant)
+        try:
+            await self.resolve()
+        except ServiceError as error:
+            await context.abort_with_status(rpc_status.to_status(to_status(error)))
+        return answer.SerializeToString()
 
     async def _keys(self, request: bytes, context: Any) -> bytes:
         self.fetches += 1
@@ -196,7 +230,7 @@ class Backend:
         self.things = Things(registry)
         self.health = health.aio.HealthServicer()
         self.server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        self.server.add_generic_rpc_handlers((self.things.handler, self.identity.handler))
+        self.server.add_generic_rpc_handlers((self.things.handler, *self.identity.handlers))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         self.port = self.server.add_insecure_port("127.0.0.1:0")
 

@@ -1,21 +1,29 @@
 """One person's data is nobody else's, over every RPC that there is or will be."""
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 
-from services.kit.caller import ANONYMOUS, Caller
+from services.kit.caller import ANONYMOUS, GATEWAY, Caller
+from services.kit.contract import grantable_scopes
 from services.kit.errors import from_rpc_error
 from tests.harness import failure, person, reason, service
 from tests.isolation.conftest import Start
 from tests.isolation.resources import REQUEST_ID, call, everything_about, make
 from tests.rpcs import Rpc, ids, rpcs
-from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_INTERNAL, AUDIENCE_PUBLIC
+from vitalis.options.v1.options_pb2 import (
+    AUDIENCE_ADMIN,
+    AUDIENCE_GATEWAY,
+    AUDIENCE_INTERNAL,
+    AUDIENCE_PUBLIC,
+    AUDIENCE_USER,
+)
 
 ABOUT_SOMEBODY = [rpc for rpc in rpcs() if rpc.takes("user_id") or rpc.takes("id")]
-GUARDED = [rpc for rpc in rpcs() if rpc.access.audience != AUDIENCE_PUBLIC]
+GUARDED = [rpc for rpc in rpcs() if rpc.access.audience not in (AUDIENCE_PUBLIC, AUDIENCE_GATEWAY)]
 EVERY_SCOPE = {rpc.access.scope for rpc in rpcs()} - {""}
 # What an RPC may answer to the resource's owner: that it is done, or that this resource is not in the state for it.
 FINE_FOR_THE_OWNER = {"", "ALREADY_EXISTS", "IMPORT_ENDED", "IMPORT_NOT_ENDED"}
@@ -83,3 +91,35 @@ async def test_who_may_not_call(rpc: Rpc, start: Start) -> None:
     too_little = {AUDIENCE_INTERNAL: ("user", "coach", "admin"), AUDIENCE_ADMIN: ("user", "coach")}
     for role in too_little.get(rpc.access.audience, ()):
         assert await reason(call(running, rpc, person(somebody, role))) == "SCOPE_MISSING"
+
+
+@pytest.mark.parametrize("rpc", [rpc for rpc in rpcs() if rpc.access.audience == AUDIENCE_GATEWAY], ids=ids)
+async def test_what_is_for_the_gateway_is_for_nobody_else(rpc: Rpc, start: Start) -> None:
+    running = await start(rpc.process)
+    assert await reason(call(running, rpc, ANONYMOUS)) == "UNAUTHENTICATED"
+    assert await reason(rpc.call(running.channel, rpc.ask(), ())) == "UNAUTHENTICATED"
+    elsewhere = running.trust.gateway.metadata(GATEWAY, "elsewhere")
+    assert await reason(rpc.call(running.channel, rpc.ask(), elsewhere)) == "UNAUTHENTICATED"
+    # Another service cannot call itself the gateway.
+    pretended = running.trust.insights.metadata(GATEWAY, running.name)
+    assert await reason(rpc.call(running.channel, rpc.ask(), pretended)) == "UNAUTHENTICATED"
+    for caller in (*(person("", role) for role in ("user", "coach", "admin")), service(person().subject)):
+        assert await reason(call(running, rpc, caller)) == "SCOPE_MISSING"
+    await call(running, rpc, GATEWAY)
+
+
+@pytest.mark.parametrize("rpc", GUARDED, ids=ids)
+async def test_what_no_grant_can_hold_no_grant_opens(rpc: Rpc, start: Start) -> None:
+    """Somebody with a grant reaches what its scopes say, of those that a person can share."""
+    running = await start(rpc.process)
+    owner, grantee = person().subject, person().subject
+    with_it = Caller(grantee, owner, "coach", frozenset({rpc.access.scope}), "request-1", grant_id=grantee)
+    requests = rpc.ask(user_id=owner)
+    if rpc.access.audience == AUDIENCE_USER and rpc.access.scope in grantable_scopes():
+        error, _ = await outcome(rpc.call(running.channel, requests, running.metadata(with_it)))
+        assert error in {"", *rpc.errors}
+    else:
+        assert await reason(rpc.call(running.channel, requests, running.metadata(with_it))) == "SCOPE_MISSING"
+    for changes in ({"scopes": frozenset({"*"})}, {"grant_id": ""}, {"scopes": frozenset(EVERY_SCOPE - {rpc.access.scope})}):
+        refused = running.metadata(replace(with_it, **changes))
+        assert await reason(rpc.call(running.channel, rpc.ask(user_id=owner), refused)) == "SCOPE_MISSING"

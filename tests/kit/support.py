@@ -91,6 +91,9 @@ def probe_service(pb: ModuleType, pb_grpc: ModuleType) -> Service[ServiceSetting
                 AskPublic = staticmethod(implementation.unary("AskPublic"))
                 AskAdmin = staticmethod(implementation.unary("AskAdmin"))
                 AskInternal = staticmethod(implementation.unary("AskInternal"))
+                AskGateway = staticmethod(implementation.unary("AskGateway"))
+                AskShared = staticmethod(implementation.unary("AskShared"))
+                AskOwn = staticmethod(implementation.unary("AskOwn"))
                 Watch = staticmethod(implementation.watch)
                 Send = staticmethod(implementation.send)
 

@@ -134,6 +134,23 @@ def test_the_clock_of_who_signs_may_run_ahead() -> None:
     assert verifier().verify(by_hand(iat=issued, exp=issued + 30), "").actor == "ada"
 
 
+def test_a_token_ends_when_what_it_rests_on_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer, now = CallerSigner("gateway", GATEWAY), time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    usual = signer.token(ADA, "tracking")
+    short = signer.token(ADA, "tracking", now + 20)
+    assert short != usual
+    assert signer.token(ADA, "tracking", now + 20) == short
+    # One that may live longer is handed out no longer than it would be anyway, and one that may not is signed anew.
+    assert signer.token(ADA, "tracking", now + 25) == short
+    assert signer.token(ADA, "tracking", now + 19) != short
+    service = verifier()
+    assert service.verify(short, "").subject == "ada"
+    monkeypatch.setattr(time, "time", lambda: now + 20)
+    with pytest.raises(ServiceError, match="expired"):
+        service.verify(short, "")
+
+
 def test_a_signer_renews_a_token_before_it_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     signer = CallerSigner("gateway", GATEWAY)
     first = signer.token(ADA, "tracking")

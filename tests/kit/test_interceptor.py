@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from services.kit.caller import ANONYMOUS, Caller, current
+from services.kit.caller import ANONYMOUS, GATEWAY, Caller, current
 from services.kit.errors import ServiceError
 from tests.harness import failure, person, reason, service
 from tests.kit.support import Probe
@@ -76,6 +77,16 @@ async def test_callers_at_once_do_not_mix(probe: Probe) -> None:
         ("AskInternal", person("", "user"), "SCOPE_MISSING"),
         ("AskInternal", person("", "admin"), "SCOPE_MISSING"),
         ("AskInternal", service(""), "OK"),
+        ("AskInternal", GATEWAY, "SCOPE_MISSING"),
+        ("AskGateway", GATEWAY, "OK"),
+        ("AskGateway", ANONYMOUS, "UNAUTHENTICATED"),
+        ("AskGateway", person("", "user"), "SCOPE_MISSING"),
+        ("AskGateway", person("", "admin"), "SCOPE_MISSING"),
+        ("AskGateway", service(""), "SCOPE_MISSING"),
+        ("Ask", GATEWAY, "SCOPE_MISSING"),
+        ("AskOwn", GATEWAY, "SCOPE_MISSING"),
+        ("AskAdmin", GATEWAY, "SCOPE_MISSING"),
+        ("AskPublic", GATEWAY, "OK"),
     ],
 )
 async def test_who_may_call_what(probe: Probe, rpc: str, caller: Caller, answer: str) -> None:
@@ -104,8 +115,44 @@ async def test_somebody_else_is_no_subject(probe: Probe, ada: Caller) -> None:
     error = await failure(ask(probe, ada, user_id=person().subject))
     assert error.reason.name == "SUBJECT_MISMATCH"
     assert ada.subject not in error.message
-    granted = Caller(person().subject, ada.subject, "coach", frozenset({"probes.read"}))
-    await ask(probe, granted)
+
+
+@pytest.mark.parametrize(
+    ("rpc", "changes", "answer"),
+    [
+        ("AskShared", {}, "OK"),
+        ("AskShared", {"role": "coach"}, "OK"),
+        ("AskShared", {"scopes": frozenset({"wearables.write"})}, "SCOPE_MISSING"),
+        # Whoever signs it: everything is more than a grant can hold, and without a grant there is none.
+        ("AskShared", {"scopes": frozenset({"*"})}, "SCOPE_MISSING"),
+        ("AskShared", {"grant_id": ""}, "SCOPE_MISSING"),
+        ("AskShared", {"grant_id": "", "role": "admin", "scopes": frozenset({"*"})}, "SCOPE_MISSING"),
+        ("Ask", {"scopes": frozenset({"probes.read"})}, "SCOPE_MISSING"),
+        ("Ask", {"scopes": frozenset({"*"})}, "SCOPE_MISSING"),
+        ("AskOwn", {}, "SCOPE_MISSING"),
+        ("AskAdmin", {}, "SCOPE_MISSING"),
+        ("AskInternal", {}, "SCOPE_MISSING"),
+        ("AskGateway", {}, "SCOPE_MISSING"),
+    ],
+)
+async def test_what_a_grant_gives_and_what_it_never_does(
+    probe: Probe, ada: Caller, rpc: str, changes: dict[str, Any], answer: str
+) -> None:
+    granted = Caller(person().subject, ada.subject, "user", frozenset({"wearables.read"}), grant_id=person().subject)
+    fields = {"user_id": ada.subject} if rpc in ("Ask", "AskShared") else {}
+    call = probe.call(rpc, getattr(probe.pb, f"{rpc}Request")(**fields), replace(granted, **changes))
+    if answer == "OK":
+        await call
+    else:
+        assert await reason(call) == answer
+
+
+async def test_a_grant_of_one_persons_data_is_none_of_anothers(probe: Probe, ada: Caller) -> None:
+    granted = Caller(person().subject, ada.subject, "user", frozenset({"wearables.read"}), grant_id=person().subject)
+    for other in (person().subject, granted.actor):
+        assert await reason(probe.call("AskShared", probe.pb.AskSharedRequest(user_id=other), granted)) == (
+            "SUBJECT_MISMATCH"
+        )
 
 
 @pytest.mark.parametrize(

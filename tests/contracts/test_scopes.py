@@ -1,0 +1,31 @@
+"""Every scope is one that a person can share, or their own alone for a reason that stands here."""
+
+import re
+
+from services.kit.contract import grantable_scopes
+from tests.rpcs import rpcs
+from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_USER
+
+# What no grant holds, a whole area or one scope of it, and why.
+OWNERS_ALONE: dict[str, str] = {}
+ASKED_OF_PEOPLE = {rpc.access.scope for rpc in rpcs() if rpc.access.audience in (AUDIENCE_USER, AUDIENCE_ADMIN)}
+
+
+def why_not(scope: str) -> str:
+    return OWNERS_ALONE.get(scope) or OWNERS_ALONE.get(scope.partition(".")[0], "")
+
+
+def test_every_scope_can_be_shared_or_is_its_owners_alone_for_a_reason() -> None:
+    undecided = sorted(scope for scope in ASKED_OF_PEOPLE - grantable_scopes() if not why_not(scope))
+    assert undecided == [], "add it to grantable_scope in options/v1/rules.proto, or say here why nobody can share it"
+
+
+def test_what_can_be_shared_is_asked_for_by_an_rpc_and_is_nobodys_secret() -> None:
+    assert grantable_scopes()
+    assert grantable_scopes() <= {rpc.access.scope for rpc in rpcs() if rpc.access.audience == AUDIENCE_USER}
+    assert [scope for scope in grantable_scopes() if why_not(scope)] == []
+    assert all(re.fullmatch(r"[a-z_]+\.(read|write)", scope) for scope in grantable_scopes())
+
+
+def test_no_reason_is_left_of_a_scope_that_is_gone() -> None:
+    assert set(OWNERS_ALONE) <= ASKED_OF_PEOPLE | {scope.partition(".")[0] for scope in ASKED_OF_PEOPLE}
