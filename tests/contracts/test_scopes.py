@@ -7,7 +7,10 @@ from tests.rpcs import rpcs
 from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_USER
 
 # What no grant holds, a whole area or one scope of it, and why.
-OWNERS_ALONE: dict[str, str] = {}
+OWNERS_ALONE = {
+    "preferences": "how a person's own screens look and what they are told; of no use to anybody else",
+    "profile.write": "who somebody is, only they say",
+}
 ASKED_OF_PEOPLE = {rpc.access.scope for rpc in rpcs() if rpc.access.audience in (AUDIENCE_USER, AUDIENCE_ADMIN)}
 
 

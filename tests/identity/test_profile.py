@@ -157,7 +157,7 @@ async def test_who_reads_through_a_grant_sees_the_profile_and_not_what_is_the_ow
     identity: Identity, ada: Caller
 ) -> None:
     mine = await update(identity, ada, FULL)
-    coach = replace(ada, actor=person().actor, role="coach", scopes=frozenset({"profile.read"}))
+    coach = replace(ada, actor=person().actor, role="coach", scopes=frozenset({"profile.read"}), grant_id="a")
     seen = await identity.get_user(ada.subject, coach)
     assert {field.name for field, _ in mine.ListFields()} - {field.name for field, _ in seen.ListFields()} == (
         set(OWN) - {"last_login_at", "onboarding_completed", "onboarding_completed_at"}

@@ -114,12 +114,12 @@ async def test_what_no_grant_can_hold_no_grant_opens(rpc: Rpc, start: Start) -> 
     running = await start(rpc.process)
     owner, grantee = person().subject, person().subject
     with_it = Caller(grantee, owner, "coach", frozenset({rpc.access.scope}), "request-1", grant_id=grantee)
-    requests = rpc.ask(user_id=owner)
+    about = {"user_id": owner, "id": person().subject}
     if rpc.access.audience == AUDIENCE_USER and rpc.access.scope in grantable_scopes():
-        error, _ = await outcome(rpc.call(running.channel, requests, running.metadata(with_it)))
+        error, _ = await outcome(call(running, rpc, with_it, **about))
         assert error in {"", *rpc.errors}
     else:
-        assert await reason(rpc.call(running.channel, requests, running.metadata(with_it))) == "SCOPE_MISSING"
-    for changes in ({"scopes": frozenset({"*"})}, {"grant_id": ""}, {"scopes": frozenset(EVERY_SCOPE - {rpc.access.scope})}):
-        refused = running.metadata(replace(with_it, **changes))
-        assert await reason(rpc.call(running.channel, rpc.ask(user_id=owner), refused)) == "SCOPE_MISSING"
+        assert await reason(call(running, rpc, with_it, **about)) == "SCOPE_MISSING"
+    for scopes, grant_id in ((with_it.scopes, ""), ({"*"}, grantee), (EVERY_SCOPE - with_it.scopes, grantee)):
+        without = replace(with_it, scopes=frozenset(scopes), grant_id=grant_id)
+        assert await reason(call(running, rpc, without, **about)) == "SCOPE_MISSING"

@@ -3,8 +3,9 @@
 from services.identity.base import metadata
 from services.identity.preferences import user_preferences
 from services.identity.sessions import sessions
+from services.identity.sharing.tables import grants
 from services.kit.migrate import run_environment
 
 # Importing an area's tables registers them.
-assert {sessions.metadata, user_preferences.metadata} == {metadata}
+assert {grants.metadata, sessions.metadata, user_preferences.metadata} == {metadata}
 run_environment(metadata)
