@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.client import bearer
 from benchmarks.figures import Figure, Peer
-from benchmarks.people import access_tokens
+from benchmarks.people import sign_in
 from benchmarks.stack import describe, peak_memory_mb, port_of, running
 from examples.apple_health import write_export
 from local.runner import Stack
@@ -82,7 +82,7 @@ def _import(stack: Stack, file: Path, records: int) -> Run:
     stack.restart(WORKER)
     # What the last run wrote must not be paid for by this one.
     os.sync()
-    (token,) = access_tokens(stack.keys, [uuid.uuid4()])
+    (token,) = sign_in(stack.databases["identity"].migrator, stack.keys, [uuid.uuid4()])
     started = time.perf_counter()
     imported = _upload(port_of(stack), token, file)
     while imported["status"] in ("queued", "running"):

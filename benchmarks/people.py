@@ -71,8 +71,27 @@ def load_year(migrator_url: str, count: int) -> None:
         database.execute("VACUUM (ANALYZE) wearable_daily")
 
 
+def sign_in(migrator_url: str, keys: Path, people: Sequence[uuid.UUID]) -> list[str]:
+    """An access token for each person, who has a session of their own id, in identity's database."""
+    with psycopg.connect(migrator_url) as database:
+        database.execute("CREATE TEMPORARY TABLE people (id uuid) ON COMMIT DROP")
+        with database.cursor() as cursor, cursor.copy("COPY people FROM STDIN") as copy:
+            for user_id in people:
+                copy.write_row((user_id,))
+        database.execute(
+            "INSERT INTO users (id, email, display_name, account_id, email_verified_at)"
+            " SELECT id, id || '@example.com', 'Somebody', id, now() FROM people ON CONFLICT DO NOTHING"
+        )
+        database.execute("INSERT INTO accounts (id, owner_id) SELECT id, id FROM people ON CONFLICT DO NOTHING")
+        database.execute(
+            "INSERT INTO sessions (id, user_id, expires_at)"
+            " SELECT id, id, now() + interval '1 day' FROM people"
+            " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at"
+        )
+    return access_tokens(keys, people)
+
+
 def access_tokens(keys: Path, people: Sequence[uuid.UUID]) -> list[str]:
-    """A token for each person, signed as identity signs them."""
+    """A token for each person, signed as identity signs them, for a session that has their id."""
     issuer = AccessTokens.from_files([keys / ACCESS_TOKEN_KEY])
-    session = uuid.uuid4()
-    return [issuer.issue(user_id, session, "user").token for user_id in people]
+    return [issuer.issue(user_id, user_id, "user").token for user_id in people]

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from benchmarks import load
 from benchmarks.client import Connection, bearer, request
 from benchmarks.figures import Figure, Peer, percentile
-from benchmarks.people import access_tokens, load_year, person
+from benchmarks.people import load_year, person, sign_in
 from benchmarks.stack import describe, port_of, running
 from local.keys import ACCESS_TOKEN_KEY
 from local.postgres import free_port
@@ -51,7 +51,7 @@ def measure(directory: Path | None = None) -> tuple[str, list[Figure]]:
     with running(directory=directory) as stack:
         load_year(stack.databases["tracking"].migrator, PEOPLE)
         # Less than the tokens' quarter of an hour passes from here on.
-        tokens = access_tokens(stack.keys, [person(number) for number in range(PEOPLE)])
+        tokens = sign_in(stack.databases["identity"].migrator, stack.keys, [person(number) for number in range(PEOPLE)])
         with _peer(stack) as peer_port:
             _refuse_differences(port_of(stack), peer_port, tokens[:3])
             servers = Server(port_of(stack), ("gateway", "tracking")), Server(peer_port, (PEER,))

@@ -25,6 +25,7 @@ from gateway.template import parse
 from local.keys import ACCESS_TOKEN_KEY, caller_key_file, ensure_keys
 from services.kit.caller import load_private_key, public_jwk
 from services.kit.telemetry import configure_logging
+from vitalis.identity.v1 import callers_pb2
 from vitalis.options.v1 import options_pb2
 
 FEW, MANY = 3, 300
@@ -154,6 +155,9 @@ def _gateway(path: Path, directory: Path) -> app.Gateway:
 
         async def key_set(self, metadata: Any) -> list[dict[str, str]]:
             return [key]
+
+        async def resolve_caller(self, *_: Any) -> callers_pb2.ResolveCallerResponse:
+            return callers_pb2.ResolveCallerResponse(alive=True, role="user")
 
         async def health(self) -> dict[str, bool]:
             return dict.fromkeys(SERVICES, True)
