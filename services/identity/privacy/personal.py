@@ -3,17 +3,20 @@
 from services.identity.accounts import accounts
 from services.identity.base import IDEMPOTENCY_KEYS, metadata
 from services.identity.sessions import refresh_tokens
+from services.identity.sharing.tables import grants
 from services.identity.users import users
 from services.kit.personal import PersonalData
 
 PERSONAL = PersonalData(
     metadata,
     owners={users.name: "id", accounts.name: "owner_id"},
+    mentions={grants.name: "grantee_id"},
     left_out={
         IDEMPOTENCY_KEYS.name: "answers to repeated requests, kept for a day; what they say is in the tables",
     },
     secret={
         users.name: {"password_hash": "opens the account"},
         refresh_tokens.name: {"token_sha256": "of a credential"},
+        grants.name: {"token_sha256": "of an invitation"},
     },
 )
