@@ -44,7 +44,7 @@ def write_keyset(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Trust:
-    """Who the service under test trusts: the gateway and a service called insights."""
+    """Who the services under test trust: the gateway, a service called insights, and each other."""
 
     gateway: CallerSigner
     insights: CallerSigner
@@ -55,10 +55,9 @@ class Trust:
 def make_trust(directory: Path) -> Trust:
     gateway, insights = write_key(directory / "gateway.pem"), write_key(directory / "insights.pem")
     trusted = directory / "trusted.json"
-    trusted.write_text(
-        json.dumps({"gateway": {"keys": [public_jwk(gateway)]}, "insights": {"keys": [public_jwk(insights)]}})
-    )
-    write_key(directory / "caller.pem")
+    caller = write_key(directory / "caller.pem")
+    keys = {"gateway": gateway, "insights": insights, "identity": caller, "tracking": caller}
+    trusted.write_text(json.dumps({name: {"keys": [public_jwk(key)]} for name, key in keys.items()}))
     return Trust(
         CallerSigner("gateway", gateway), CallerSigner("insights", insights), trusted, directory / "caller.pem"
     )
@@ -100,6 +99,8 @@ async def running(
             yield Running(service.name, target, channel, trust, database, pool, parts)
     finally:
         await server.stop()
+        for channel in parts.channels:
+            await channel.close()
         await pool.close()
 
 

@@ -38,22 +38,24 @@ SERVICES: dict[str, tuple[Service[Any], Callable[..., ServiceSettings]]] = {
 }
 
 
-def settings_of(name: str, directory: Path, database: ServiceDatabase, trust: Trust) -> ServiceSettings:
-    """Usual settings of one service."""
-    return SERVICES[name][1](
-        directory,
-        listen="127.0.0.1:0",
-        database_url=SecretStr(database.app_url),
-        caller_key_file=trust.caller_key_file,
-        trusted_callers_file=trust.trusted_callers_file,
-        grace_seconds=0,
-    )
+def settings_of(name: str, directory: Path, database: ServiceDatabase, trust: Trust, **given: Any) -> ServiceSettings:
+    """Usual settings of one service, but those that are given."""
+    usual = {
+        "listen": "127.0.0.1:0",
+        "database_url": SecretStr(database.app_url),
+        "caller_key_file": trust.caller_key_file,
+        "trusted_callers_file": trust.trusted_callers_file,
+        "grace_seconds": 0,
+    }
+    return SERVICES[name][1](directory, **{**usual, **given})
 
 
 @asynccontextmanager
-async def serving(name: str, directory: Path, database: ServiceDatabase, trust: Trust) -> AsyncIterator[Running]:
-    """One service, with usual settings."""
-    settings = settings_of(name, directory, database, trust)
+async def serving(
+    name: str, directory: Path, database: ServiceDatabase, trust: Trust, **given: Any
+) -> AsyncIterator[Running]:
+    """One service, with usual settings but those that are given."""
+    settings = settings_of(name, directory, database, trust, **given)
     async with running(SERVICES[name][0], settings, database, trust) as one:
         yield one
 

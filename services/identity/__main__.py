@@ -1,5 +1,6 @@
 """`python -m services.identity serve | worker | migrate | rotate-keys`."""
 
+from services.identity.audit import AuditServicer
 from services.identity.callers import CallersServicer
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
@@ -8,11 +9,15 @@ from services.identity.sessions import SessionsServicer
 from services.identity.settings import IdentitySettings
 from services.identity.tokens import AccessTokens
 from services.identity.users import UsersServicer
+from services.kit.client import open_channels
 from services.kit.database import Database
 from services.kit.jobs import Jobs
 from services.kit.main import main
 from services.kit.parts import Parts, Service, Servicer
+from vitalis.common.v1 import audit_pb2 as common_audit_pb2
 from vitalis.identity.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
     callers_pb2,
     callers_pb2_grpc,
     preferences_pb2,
@@ -33,6 +38,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
         memory_kib=settings.password_memory_kib,
         iterations=settings.password_iterations,
     )
+    channels = open_channels("identity", settings, [common_audit_pb2.DESCRIPTOR.services_by_name["AuditLogService"]])
     access_tokens = AccessTokens.from_files(settings.signing_key_files)
     return Parts(
         [
@@ -56,9 +62,15 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
                 sessions_pb2.DESCRIPTOR.services_by_name["SessionsService"],
             ),
+            Servicer(
+                AuditServicer(database, channels),
+                audit_pb2_grpc.add_AuditServiceServicer_to_server,
+                audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
+            ),
         ],
         jobs,
         PERSONAL,
+        tuple(channels.values()),
     )
 
 

@@ -8,7 +8,8 @@ import grpc
 from google.api import annotations_pb2
 from google.protobuf import descriptor
 
-from services.kit.caller import CallerSigner, current
+from services.kit.caller import CallerSigner, current, load_private_key
+from services.kit.settings import ServiceSettings
 
 DEFAULT_DEADLINE_SECONDS = 30.0
 OPTIONS: list[tuple[str, Any]] = [
@@ -79,6 +80,14 @@ class _StreamUnary(_CarryCaller, grpc.aio.StreamUnaryClientInterceptor):
 
 class _StreamStream(_CarryCaller, grpc.aio.StreamStreamClientInterceptor):
     intercept_stream_stream: Any = _CarryCaller._intercept
+
+
+def open_channels(
+    name: str, settings: ServiceSettings, services: Sequence[descriptor.ServiceDescriptor]
+) -> dict[str, grpc.aio.Channel]:
+    """A channel to each other service that the service `name` knows; for calls to `services`, in its own name."""
+    signer = CallerSigner(name, load_private_key(settings.caller_key_file))
+    return {other: open_channel(target, signer, other, services) for other, target in settings.services.items()}
 
 
 def open_channel(

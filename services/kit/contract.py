@@ -1,13 +1,13 @@
 """What the descriptors say about an RPC, read once at start."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from buf.validate import validate_pb2
-from google.api import field_behavior_pb2
+from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor
 from google.protobuf.message import Message
 
@@ -17,6 +17,7 @@ from vitalis.options.v1 import options_pb2, rules_pb2
 REQUIRED = field_behavior_pb2.REQUIRED
 OUTPUT_ONLY = field_behavior_pb2.OUTPUT_ONLY
 IMMUTABLE = field_behavior_pb2.IMMUTABLE
+MENTAL_WELLNESS = "mental_wellness"
 
 
 class ContractError(Exception):
@@ -32,6 +33,9 @@ class Rpc:
     scope: str
     errors: frozenset[str]
     request: descriptor.Descriptor
+    only_reads: bool
+    # By the kind of sensitivity, the fields of the response as paths.
+    sensitive: Mapping[str, Sequence[str]]
 
 
 def rpcs_of(service: descriptor.ServiceDescriptor) -> Iterator[Rpc]:
@@ -48,7 +52,42 @@ def rpcs_of(service: descriptor.ServiceDescriptor) -> Iterator[Rpc]:
                 reason_of(reason)
             except KeyError:
                 raise ContractError(f"{method.full_name} documents the unknown error {reason}") from None
-        yield Rpc(f"/{service.full_name}/{method.name}", access.audience, access.scope, reasons, method.input_type)
+        yield Rpc(
+            f"/{service.full_name}/{method.name}",
+            access.audience,
+            access.scope,
+            reasons,
+            method.input_type,
+            only_reads(method),
+            sensitive_fields(method.output_type),
+        )
+
+
+def only_reads(method: descriptor.MethodDescriptor) -> bool:
+    """Whether an RPC changes nothing: its HTTP method is GET, or it has no URL and its scope is one of reading."""
+    options = method.GetOptions()
+    http = options.Extensions[annotations_pb2.http]
+    if http.WhichOneof("pattern"):
+        return bool(http.get)
+    return str(options.Extensions[options_pb2.access].scope).endswith(".read")
+
+
+def sensitive_fields(message: descriptor.Descriptor) -> dict[str, list[str]]:
+    """What a message may carry that is sensitive: `{"health": ["entries.old_values"], …}`; secrets are nobody's."""
+    found: dict[str, list[str]] = {}
+
+    def visit(inside: descriptor.Descriptor, path: str, above: tuple[str, ...]) -> None:
+        for field in inside.fields:
+            number = field.GetOptions().Extensions[options_pb2.sensitivity]
+            if number not in (options_pb2.SENSITIVITY_UNSPECIFIED, options_pb2.SENSITIVITY_SECRET):
+                name = options_pb2.Sensitivity.Name(number).removeprefix("SENSITIVITY_").lower()
+                found.setdefault(name, []).append(path + field.name)
+            # A message that contains itself has been looked at already.
+            if field.message_type and field.message_type.full_name not in above:
+                visit(field.message_type, f"{path}{field.name}.", (*above, field.message_type.full_name))
+
+    visit(message, "", (message.full_name,))
+    return found
 
 
 def grantable_scopes() -> frozenset[str]:

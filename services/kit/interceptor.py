@@ -22,6 +22,7 @@ from prometheus_client import Counter, Histogram
 from protovalidate import CompilationError, Validator
 
 from services.kit import database
+from services.kit.access import AccessLog
 from services.kit.caller import (
     ADDRESS_METADATA,
     ANONYMOUS,
@@ -57,9 +58,14 @@ class Interceptor(grpc.aio.ServerInterceptor):
     """Guards every RPC of the given services; refuses to be built for one without an access option."""
 
     def __init__(
-        self, services: list[descriptor.ServiceDescriptor], verifier: CallerVerifier, default_deadline_seconds: float
+        self,
+        services: list[descriptor.ServiceDescriptor],
+        verifier: CallerVerifier,
+        default_deadline_seconds: float,
+        access: AccessLog,
     ) -> None:
         self._verifier = verifier
+        self._access = access
         self._default_deadline = default_deadline_seconds
         self._validator = Validator()
         self._required = RequiredFields()
@@ -87,7 +93,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or path.startswith(EXEMPT):
             return handler
-        method = _Method(self._rpcs[path], self._verifier, self._default_deadline, self._validator, self._required)
+        method = _Method(
+            self._rpcs[path], self._verifier, self._default_deadline, self._validator, self._required, self._access
+        )
         self._handlers[path] = handler = method.wrap(handler)
         return handler
 
@@ -102,8 +110,10 @@ class _Method:
         default_deadline: float,
         validator: Validator,
         required: RequiredFields,
+        access: AccessLog,
     ) -> None:
         self._rpc = rpc
+        self._access = access
         self._verifier = verifier
         self._default_deadline = default_deadline
         self._validator = validator
@@ -136,6 +146,7 @@ class _Method:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             async with self.guard(context) as caller:
                 self.check(request, caller)
+                await self._access.admit(caller, self._rpc)
                 return await behavior(request, context)
 
         return call
@@ -146,6 +157,7 @@ class _Method:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             async with self.guard(context) as caller:
                 self.check(request, caller)
+                await self._access.admit(caller, self._rpc)
                 async with aclosing(behavior(request, context)) as responses:
                     async for response in responses:
                         await context.write(response)
@@ -160,6 +172,8 @@ class _Method:
                     is_first = True
                     async for request in requests:
                         self.check(request, caller, is_first=is_first)
+                        if is_first:
+                            await self._access.admit(caller, self._rpc)
                         is_first = False
                         yield request
 
@@ -182,6 +196,7 @@ class _Method:
                     yield caller
         except ServiceError as error:
             failure = self.documented(error, caller)
+            await self._access.deny(caller, self._rpc, failure.reason.name)
         except TimeoutError:
             failure = ServiceError("DEADLINE_EXCEEDED", "the request took longer than its deadline")
         except asyncio.CancelledError:

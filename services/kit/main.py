@@ -53,9 +53,12 @@ async def _run(service: Service[Settings], command: str, action: Callable[..., A
     except UnsafeRole as error:
         await database.close()
         sys.exit(f"{service.name}: {error}")
+    parts = service.build(settings, database)
     try:
-        await action(service.name, settings, database, service.build(settings, database))
+        await action(service.name, settings, database, parts)
     finally:
+        for channel in parts.channels:
+            await channel.close()
         await database.close()
 
 

@@ -24,11 +24,15 @@ class Servicer(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a service is made of: its servicers, its jobs and what it holds about people (None if it has none)."""
+    """What a service is made of.
+
+    Its servicers, its jobs and what it holds about people (None if it has none), its channels to other services.
+    """
 
     servicers: Sequence[Servicer]
     jobs: Jobs | None = None
     personal: PersonalData | None = None
+    channels: Sequence[grpc.aio.Channel] = ()
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,15 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.kit.access import AccessLog
 from services.kit.caller import CallerVerifier, load_trusted
 from services.kit.database import Database
 from services.kit.interceptor import Interceptor
 from services.kit.parts import Parts, Servicer
 from services.kit.privacy import PersonData, PersonDataServicer
 from services.kit.settings import ServiceSettings
-from vitalis.common.v1 import person_data_pb2, person_data_pb2_grpc
+from services.kit.trail import AuditLogServicer
+from vitalis.common.v1 import audit_pb2, audit_pb2_grpc, person_data_pb2, person_data_pb2_grpc
 
 log = structlog.get_logger()
 HEALTH_INTERVAL_SECONDS = 2.0
@@ -26,14 +28,14 @@ class Server:
     """A gRPC server that has a database; true to its health."""
 
     def __init__(self, name: str, settings: ServiceSettings, database: Database, parts: Parts) -> None:
-        servicers = [*parts.servicers, *common_servicers(database, parts)]
+        servicers = [*parts.servicers, *common_servicers(name, database, parts)]
         services = [servicer.service for servicer in servicers]
         verifier = CallerVerifier(name, load_trusted(settings.trusted_callers_file))
         self._settings = settings
         self._database = database
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[Interceptor(services, verifier, settings.default_deadline_seconds)],
+            interceptors=[Interceptor(services, verifier, settings.default_deadline_seconds, AccessLog(database))],
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -85,15 +87,22 @@ class Server:
             await self._health.set(name, status)
 
 
-def common_servicers(database: Database, parts: Parts) -> list[Servicer]:
+def common_servicers(name: str, database: Database, parts: Parts) -> list[Servicer]:
     """What every service serves besides its own (`vitalis.common.v1`)."""
-    if parts.personal is None:
-        return []
-    data = PersonData(database, parts.personal, has_queue=parts.jobs is not None)
-    return [
+    servicers = [
         Servicer(
-            PersonDataServicer(data),
-            person_data_pb2_grpc.add_PersonDataServiceServicer_to_server,
-            person_data_pb2.DESCRIPTOR.services_by_name["PersonDataService"],
+            AuditLogServicer(name, database),
+            audit_pb2_grpc.add_AuditLogServiceServicer_to_server,
+            audit_pb2.DESCRIPTOR.services_by_name["AuditLogService"],
         )
     ]
+    if parts.personal:
+        data = PersonData(database, parts.personal, has_queue=parts.jobs is not None)
+        servicers.append(
+            Servicer(
+                PersonDataServicer(data),
+                person_data_pb2_grpc.add_PersonDataServiceServicer_to_server,
+                person_data_pb2.DESCRIPTOR.services_by_name["PersonDataService"],
+            )
+        )
+    return servicers

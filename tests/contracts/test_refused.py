@@ -77,7 +77,8 @@ def compiled(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Compile
 def guard(things: ModuleType) -> Interceptor:
     """What a server builds before it listens."""
     verifier: Any = None
-    return Interceptor([things.DESCRIPTOR.services_by_name["ThingsService"]], verifier, 30)
+    access: Any = None
+    return Interceptor([things.DESCRIPTOR.services_by_name["ThingsService"]], verifier, 30, access)
 
 
 def service(options: str = USER, rule: str = "", stream: str = "") -> str:

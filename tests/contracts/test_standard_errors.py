@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness import failure, person, reason, service
+from tests.harness import failure, person, reason
 from tests.isolation.conftest import Start, start
-from tests.isolation.resources import call, make
+from tests.isolation.resources import call, entitled, make
 from tests.rpcs import Rpc, ids, rpcs
-from vitalis.options.v1.options_pb2 import AUDIENCE_INTERNAL
 
 NOBODYS = "01930000-0000-7000-8000-00000000dead"
 
@@ -28,9 +27,10 @@ async def test_what_is_not_there_is_not_found(rpc: Rpc, start: Start) -> None:
 @documenting("INVALID_PAGE_TOKEN")
 async def test_a_page_token_belongs_to_its_list_and_parameters(rpc: Rpc, start: Start) -> None:
     running = await start(rpc.process)
+    caller = entitled(rpc)
     for token in ("x", "e30", "W10", "WyJhIl0", "\0", "ü", "W1tbW1tb" * 200):
-        assert await reason(call(running, rpc, person(), page_token=token)) == "INVALID_PAGE_TOKEN"
-    assert await reason(call(running, rpc, person(), page_size=-1)) == "INVALID_FIELD"
+        assert await reason(call(running, rpc, caller, page_token=token)) == "INVALID_PAGE_TOKEN"
+    assert await reason(call(running, rpc, caller, page_size=-1)) == "INVALID_FIELD"
 
 
 @documenting("REQUEST_ID_REUSED")
@@ -50,8 +50,7 @@ async def test_a_request_id_belongs_to_one_request(rpc: Rpc, start: Start) -> No
 @documenting("DATE_OUT_OF_RANGE")
 async def test_a_date_that_no_partition_has_is_named_as_the_reason(rpc: Rpc, start: Start) -> None:
     running = await start(rpc.process)
-    internal = rpc.access.audience == AUDIENCE_INTERNAL
-    caller = service(person().subject) if internal else person()
+    caller = entitled(rpc)
     fields: dict[str, str] = {}
     if rpc.takes("id"):
         owner, fields["id"] = await make(rpc.collection, running)

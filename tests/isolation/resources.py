@@ -9,8 +9,9 @@ from psycopg import sql
 
 from services.kit.caller import ANONYMOUS, Caller
 from tests.databases import ServiceDatabase
-from tests.harness import Running, person
+from tests.harness import Running, person, service
 from tests.rpcs import Rpc, rpcs
+from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_INTERNAL
 
 
 class Owned(NamedTuple):
@@ -43,6 +44,13 @@ async def call(running: Running, rpc: Rpc, caller: Caller, **given: Any) -> Any:
     return await rpc.call(running.channel, requests, running.metadata(caller))
 
 
+def entitled(rpc: Rpc, subject: str = "") -> Caller:
+    """Somebody who may call the RPC, with every scope."""
+    if rpc.access.audience == AUDIENCE_INTERNAL:
+        return service(subject or person().subject)
+    return person(subject, "admin" if rpc.access.audience == AUDIENCE_ADMIN else "user")
+
+
 def _first_id(response: Any) -> str:
     rows = next(value for field, value in response.ListFields() if field.is_repeated)
     return str(rows[0].id)
@@ -71,6 +79,7 @@ MAKERS: dict[str, Maker] = {
     "preferences": _registered,
     "days": _as("wearable-daily"),
     "": _anything,
+    "audit-trail": _registered,
 }
 
 

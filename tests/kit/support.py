@@ -94,6 +94,7 @@ def probe_service(pb: ModuleType, pb_grpc: ModuleType) -> Service[ServiceSetting
                 AskGateway = staticmethod(implementation.unary("AskGateway"))
                 AskShared = staticmethod(implementation.unary("AskShared"))
                 AskOwn = staticmethod(implementation.unary("AskOwn"))
+                GetMood = staticmethod(implementation.unary("GetMood"))
                 Watch = staticmethod(implementation.watch)
                 Send = staticmethod(implementation.send)
 
