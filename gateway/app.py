@@ -15,6 +15,8 @@ from limits import RateLimitItem
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway.backend import IDENTITY, Backends
+from gateway.callback import PATH as CALLBACK
+from gateway.callback import Callback
 from gateway.callers import Admission, Callers, nobody
 from gateway.calls import INTERNAL, Route, StreamRoute, UnaryRoute, draining
 from gateway.contract import Audience, Contract, ContractError, Rpc, Rule, load
@@ -73,6 +75,7 @@ class Gateway:
         self._router = build_routes(contract.rpcs, self._backends, settings)
         description = describe(contract, settings)
         self._pages = Pages(description, self._backends.health, self._headers, docs=settings.docs)
+        self._callback = Callback(settings.oauth_app_url, self._headers)
         self._keys_task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,6 +83,8 @@ class Gateway:
             await self._lifespan(receive, send)
         elif scope["path"] in self._pages.paths:
             await self._pages.app(scope, receive, send)
+        elif CALLBACK.fullmatch(scope["path"]):
+            await self._callback(scope, receive, send)
         else:
             await self._serve(scope, receive, send)
 

@@ -40,6 +40,11 @@ class GatewaySettings(ProcessSettings):
     rate_limit_store: str = Field("", description="redis:// or valkey:// URL; empty counts in this process alone.")
     trusted_proxies: int = Field(0, ge=0, description="How many proxies in front append to X-Forwarded-For.")
 
+    oauth_app_url: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9+.-]*:[^\s#]+)?$",
+        description="Where a browser goes on to that comes back from a provider; empty answers it as JSON.",
+    )
     cors_origins: str = Field("", description="Comma-separated origins that may call from a browser; empty for none.")
     hsts: bool = Field(False, description="Send Strict-Transport-Security; only behind TLS.")
     docs: bool = Field(True, description="Serve the API page at /docs.")

@@ -2,6 +2,8 @@
 
 from services.identity.audit import AuditServicer
 from services.identity.callers import CallersServicer
+from services.identity.oauth import OAuthServicer
+from services.identity.oauth.flows import Flows
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
 from services.identity.privacy.personal import PERSONAL
@@ -20,6 +22,8 @@ from vitalis.identity.v1 import (
     audit_pb2_grpc,
     callers_pb2,
     callers_pb2_grpc,
+    oauth_pb2,
+    oauth_pb2_grpc,
     preferences_pb2,
     preferences_pb2_grpc,
     sessions_pb2,
@@ -40,6 +44,8 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     )
     channels = open_channels("identity", settings, [common_audit_pb2.DESCRIPTOR.services_by_name["AuditLogService"]])
     access_tokens = AccessTokens.from_files(settings.signing_key_files)
+    sessions = SessionsServicer(database, passwords, access_tokens, settings.lifetimes)
+    flows = Flows(database, settings.oidc_providers)
     return Parts(
         [
             Servicer(
@@ -58,7 +64,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 preferences_pb2.DESCRIPTOR.services_by_name["PreferencesService"],
             ),
             Servicer(
-                SessionsServicer(database, passwords, access_tokens, settings.lifetimes),
+                sessions,
                 sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
                 sessions_pb2.DESCRIPTOR.services_by_name["SessionsService"],
             ),
@@ -66,6 +72,11 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 AuditServicer(database, channels),
                 audit_pb2_grpc.add_AuditServiceServicer_to_server,
                 audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
+            ),
+            Servicer(
+                OAuthServicer(database, flows, sessions._start_session, jobs, settings.mailer),
+                oauth_pb2_grpc.add_OAuthServiceServicer_to_server,
+                oauth_pb2.DESCRIPTOR.services_by_name["OAuthService"],
             ),
         ],
         jobs,

@@ -5,10 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from services.identity import mail, passwords
+from services.identity.oauth.providers import Provider, with_presets
 from services.identity.sessions import Lifetimes
 from services.kit.caller import load_private_key
 from services.kit.settings import ServiceSettings
@@ -48,6 +49,10 @@ class IdentitySettings(ServiceSettings):
     mailbox: Path | None = Field(None, description="Folder that mail is written to without an SMTP URL, as .eml files.")
     public_url: str = Field(
         "http://127.0.0.1:8080", pattern=r"^https?://[^\s/?#]+$", description="What links in mails begin with."
+    )
+
+    oidc_providers: Annotated[dict[str, Provider], BeforeValidator(with_presets)] = Field(
+        default_factory=dict, description="JSON object from a provider's name to how it is asked and how it knows us."
     )
 
     @field_validator("signing_key_files", mode="before")

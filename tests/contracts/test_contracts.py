@@ -105,7 +105,9 @@ def test_an_rpc_has_a_url_unless_it_is_internal(rpc: Rpc) -> None:
     assert re.fullmatch(r"/[a-z0-9.-]+(/([a-z0-9-]+(\.json)?|\{[a-z_]+\}))*(:[a-z][A-Za-z]*)?", rpc.url)
     if rpc.takes("user_id"):
         assert rpc.url.startswith(USER_URL)
-    assert set(re.findall(r"\{([a-z_]+)\}", rpc.url)) == {name for name in ("user_id", "id") if rpc.takes(name)}
+    assert set(re.findall(r"\{([a-z_]+)\}", rpc.url)) == {
+        name for name in ("user_id", "id", "provider") if rpc.takes(name)
+    }
     assert (rpc.http.body == "") == (verb in ("get", "delete"))
     for body, message in ((rpc.http.body, rpc.method.input_type), (rpc.http.response_body, rpc.method.output_type)):
         assert body in ("", "*") or body in message.fields_by_name

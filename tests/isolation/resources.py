@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 
 from services.kit.caller import ANONYMOUS, Caller
+from services.kit.database import uuid7
 from tests.databases import ServiceDatabase
 from tests.harness import Running, person, service
 from tests.rpcs import Rpc, rpcs
@@ -62,6 +63,19 @@ async def _registered(running: Running) -> Owned:
     return Owned(person(answer.user.id), answer.user.id)
 
 
+async def _linked(running: Running) -> Owned:
+    """What a log-in at a provider would have written; there is none here to log in at."""
+    owner, _ = await make("users", running)
+    identity_id = str(uuid7())
+    with psycopg.connect(running.database.migrator_url) as connection:
+        connection.execute(
+            "INSERT INTO oauth_identities (id, user_id, provider, provider_user_id, access_token_enc)"
+            " VALUES (%s, %s, 'google', %s, 'token')",
+            [identity_id, owner.subject, owner.subject],
+        )
+    return Owned(owner, identity_id)
+
+
 def _as(collection: str) -> Maker:
     async def maker(running: Running) -> Owned:
         return await make(collection, running)
@@ -77,6 +91,7 @@ async def _anything(running: Running) -> Owned:
 MAKERS: dict[str, Maker] = {
     "users": _registered,
     "preferences": _registered,
+    "identities": _linked,
     "days": _as("wearable-daily"),
     "": _anything,
     "audit-trail": _registered,

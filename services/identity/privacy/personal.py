@@ -2,6 +2,7 @@
 
 from services.identity.accounts import accounts
 from services.identity.base import IDEMPOTENCY_KEYS, metadata
+from services.identity.oauth.tables import oauth_identities
 from services.identity.sessions import refresh_tokens
 from services.identity.sharing.tables import grants
 from services.identity.users import users
@@ -18,5 +19,9 @@ PERSONAL = PersonalData(
         users.name: {"password_hash": "opens the account"},
         refresh_tokens.name: {"token_sha256": "of a credential"},
         grants.name: {"token_sha256": "of an invitation"},
+        oauth_identities.name: {
+            "access_token_enc": "opens the account at the provider",
+            "refresh_token_enc": "opens the account at the provider",
+        },
     },
 )

@@ -1,0 +1,128 @@
+"""Logging in with an account at another provider, and linking such accounts to a person."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import grpc
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.identity.mail import ATTEMPTS, Mailer
+from services.identity.oauth import identities
+from services.identity.oauth.flow import Flow
+from services.identity.oauth.flows import Flows
+from services.identity.oauth.identities import link_first
+from services.identity.oauth.relying_party import Person
+from services.identity.oauth.tables import FIND_IDENTITY
+from services.identity.sessions import FIND_CREDENTIALS
+from services.identity.users import acting, normalise_email, to_message, users
+from services.kit.database import Database, uuid7
+from services.kit.errors import ServiceError
+from services.kit.jobs import Jobs
+from services.kit.resources import list_
+from vitalis.identity.v1 import oauth_pb2 as pb
+from vitalis.identity.v1 import oauth_pb2_grpc, sessions_pb2
+
+Context = grpc.aio.ServicerContext[Any, Any]
+StartSession = Callable[[AsyncConnection, UUID, str], Awaitable[sessions_pb2.Tokens]]
+
+LINKED = """An account at {provider} has been linked to your account: from now on it logs you in.
+
+If that was not you, log in, unlink it under "identities", and change your password.
+"""
+
+
+class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
+    def __init__(
+        self, database: Database, flows: Flows, start_session: StartSession, jobs: Jobs, mailer: Mailer
+    ) -> None:
+        self.database = database
+        self._flows = flows
+        self._start_session = start_session
+        self._jobs = jobs
+        self._mailer = mailer
+        self._tell = jobs.job("tell_identity_linked", attempts=ATTEMPTS)(self.tell_identity_linked)
+        jobs.scheduled("*/10 * * * *", "forget_oauth")(flows.forget)
+
+    async def StartOAuth(self, request: pb.StartOAuthRequest, context: Context) -> pb.StartOAuthResponse:
+        """The way to the provider. Raises OAUTH_PROVIDER_UNKNOWN, OAUTH_REDIRECT_NOT_ALLOWED."""
+        return pb.StartOAuthResponse(authorization=await self._flows.begin(request.provider, request.redirect_uri))
+
+    async def CompleteOAuth(self, request: pb.CompleteOAuthRequest, context: Context) -> pb.CompleteOAuthResponse:
+        """A session of whom the identity belongs to, or of a new person.
+
+        Raises OAUTH_STATE_INVALID, OAUTH_REFUSED, OAUTH_EMAIL_MISSING,
+        OAUTH_LINK_FIRST, OAUTH_ACCOUNT_CLOSED.
+        """
+        flow = Flow(request.state, request.binding)
+        person = await self._flows.end(request.provider, flow, request.code, request.iss)
+        found = await self.database.fetch(FIND_IDENTITY, {"provider": request.provider, "provider_user_id": person.id})
+        if not found:
+            await self._refuse_what_cannot_sign_up(person)
+        user_id: UUID = found[0][0] if found else uuid7()
+        vault = self.database.vault
+        async with self.database.transaction(acting(user_id)) as connection:
+            if found:
+                row = await identities.log_in(connection, user_id)
+                kept = await identities.refresh(connection, vault, request.provider, person)
+            else:
+                row = await identities.sign_up(connection, user_id, person)
+                kept = await identities.add(connection, vault, user_id, request.provider, person, used=True) is not None
+            if not kept:
+                # Unlinked, or signed up, by another request of this moment.
+                raise ServiceError("OAUTH_STATE_INVALID", "the log-in has to begin again")
+            tokens = await self._start_session(connection, user_id, row.role)
+        return pb.CompleteOAuthResponse(user=to_message(row), tokens=tokens)
+
+    async def _refuse_what_cannot_sign_up(self, person: Person) -> None:
+        """Raises OAUTH_EMAIL_MISSING, OAUTH_LINK_FIRST.
+
+        That an address is registered is told only to whom the provider says that
+        it is theirs. Otherwise a new person may have it too, unverified.
+        """
+        if not person.email:
+            raise ServiceError("OAUTH_EMAIL_MISSING", "the provider gives no email address; sign up with one")
+        if person.email_verified:
+            taken = await self.database.fetch(FIND_CREDENTIALS, {"email": normalise_email(person.email)})
+            if taken:
+                raise link_first()
+
+    async def StartLink(self, request: pb.StartLinkRequest, context: Context) -> pb.StartLinkResponse:
+        """The way to the provider. Raises OAUTH_PROVIDER_UNKNOWN, OAUTH_REDIRECT_NOT_ALLOWED."""
+        authorization = await self._flows.begin(request.provider, request.redirect_uri, request.user_id)
+        return pb.StartLinkResponse(authorization=authorization)
+
+    async def LinkIdentity(self, request: pb.LinkIdentityRequest, context: Context) -> pb.LinkIdentityResponse:
+        """Raises OAUTH_PROVIDER_UNKNOWN, OAUTH_STATE_INVALID, OAUTH_REFUSED, IDENTITY_TAKEN."""
+        flow = Flow(request.state, request.binding, request.user_id)
+        person = await self._flows.end(request.provider, flow, request.code, request.iss)
+        user_id = UUID(request.user_id)
+        async with self.database.transaction() as connection:
+            identity = await identities.add(
+                connection, self.database.vault, user_id, request.provider, person, used=False
+            )
+            if identity is None:
+                raise ServiceError("IDENTITY_TAKEN", "the identity is linked already")
+            await self._jobs.defer(
+                connection, self._tell, lock=request.user_id, user_id=request.user_id, provider=request.provider
+            )
+        return pb.LinkIdentityResponse(identity=identity)
+
+    ListIdentities = list_(identities.IDENTITIES)
+
+    async def UnlinkIdentity(self, request: pb.UnlinkIdentityRequest, context: Context) -> pb.UnlinkIdentityResponse:
+        """Raises NOT_FOUND, LAST_WAY_TO_LOG_IN."""
+        async with self.database.transaction() as connection:
+            await identities.remove(connection, UUID(request.user_id), UUID(request.id))
+        return pb.UnlinkIdentityResponse()
+
+    async def tell_identity_linked(self, user_id: str, provider: str) -> None:
+        """Tells somebody at their verified address that there is a new way to log in as them."""
+        address = sa.select(users.c.email).where(
+            users.c.id == UUID(user_id), users.c.deleted_at.is_(None), users.c.email_verified_at.is_not(None)
+        )
+        async with self.database.transaction() as connection:
+            email = (await connection.execute(address)).scalar_one_or_none()
+        if email:
+            await self._mailer.send(email, "A new way to log in", LINKED.format(provider=provider))

@@ -1,0 +1,332 @@
+"""Logging in with an account elsewhere, and linking it: through the stub, at providers in processes of their own."""
+
+import asyncio
+import hashlib
+from email import message_from_bytes, policy
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from services.identity.oauth.flow import Flow
+from services.kit.caller import Caller
+from tests.harness import failure, person, reason
+from tests.identity.conftest import Identity
+from tests.identity.oauth.conftest import REDIRECT, Strict, query_of
+from vitalis.identity.v1 import oauth_pb2 as pb
+from vitalis.identity.v1 import oauth_pb2_grpc
+
+
+class Client:
+    """A client of the service, and the browser of its person."""
+
+    def __init__(self, identity: Identity, strict: Strict, provider: str = "strict") -> None:
+        self.stub: oauth_pb2_grpc.OAuthServiceAsyncStub = oauth_pb2_grpc.OAuthServiceStub(identity.running.channel)
+        self.identity = identity
+        self.strict = strict
+        self.provider = provider
+
+    async def start(self, redirect_uri: str = REDIRECT) -> pb.Authorization:
+        request = pb.StartOAuthRequest(provider=self.provider, redirect_uri=redirect_uri)
+        return (await self.stub.StartOAuth(request, metadata=self.identity.metadata())).authorization
+
+    def complete(self, **fields: str) -> Any:
+        request = pb.CompleteOAuthRequest(**{"provider": self.provider, **fields})
+        return self.stub.CompleteOAuth(request, metadata=self.identity.metadata())
+
+    async def come_back(self, **person: Any) -> dict[str, str]:
+        """What the client has once somebody has agreed at the provider."""
+        begun = await self.start()
+        if person:
+            self.strict.rules(person=person)
+        return {**self.strict.consent(begun.authorization_url), "binding": begun.binding}
+
+    async def log_in(self, **person: Any) -> pb.CompleteOAuthResponse:
+        answer: pb.CompleteOAuthResponse = await self.complete(**await self.come_back(**person))
+        return answer
+
+    async def start_link(self, caller: Caller) -> dict[str, str]:
+        request = pb.StartLinkRequest(user_id=caller.subject, provider=self.provider, redirect_uri=REDIRECT)
+        begun = (await self.stub.StartLink(request, metadata=self.identity.metadata(caller))).authorization
+        return {**self.strict.consent(begun.authorization_url), "binding": begun.binding}
+
+    def link(self, caller: Caller, **fields: str) -> Any:
+        request = pb.LinkIdentityRequest(**{"user_id": caller.subject, "provider": self.provider, **fields})
+        return self.stub.LinkIdentity(request, metadata=self.identity.metadata(caller))
+
+    async def identities(self, caller: Caller, **page: Any) -> list[pb.Identity]:
+        request = pb.ListIdentitiesRequest(user_id=caller.subject, **page)
+        return list((await self.stub.ListIdentities(request, metadata=self.identity.metadata(caller))).identities)
+
+    def unlink(self, caller: Caller, identity_id: str) -> Any:
+        request = pb.UnlinkIdentityRequest(user_id=caller.subject, id=identity_id)
+        return self.stub.UnlinkIdentity(request, metadata=self.identity.metadata(caller))
+
+
+@pytest.fixture
+def client(identity: Identity, strict: Strict) -> Client:
+    return Client(identity, strict)
+
+
+def rows(identity: Identity, query: str, *parameters: Any) -> list[dict[str, Any]]:
+    with psycopg.connect(identity.database.migrator_url, row_factory=dict_row) as owner:
+        cursor = owner.execute(query.encode(), parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+async def test_somebody_new_is_signed_up_and_comes_back_as_the_same(client: Client, identity: Identity) -> None:
+    first = await client.log_in()
+    assert (first.user.email, first.user.display_name) == ("ada@example.com", "Ada Lovelace")
+    assert (await identity.refresh(first.tokens.refresh_token)).tokens.access_token
+    again = await client.log_in(email="ada@elsewhere.example", name="Countess")
+    assert again.user.id == first.user.id
+    # What the provider says later changes nothing here.
+    assert (again.user.email, again.user.display_name) == ("ada@example.com", "Ada Lovelace")
+    stored = rows(identity, "SELECT password_hash, email_verified_at, account_id FROM users")
+    assert len(stored) == 1
+    assert stored[0]["password_hash"] is None
+    assert stored[0]["email_verified_at"] is not None
+    assert rows(identity, "SELECT owner_id FROM accounts") == [{"owner_id": UUID(first.user.id)}]
+    assert await reason(identity.log_in(email="ada@example.com")) == "WRONG_CREDENTIALS"
+
+
+async def test_at_a_provider_of_others_making(identity: Identity, strict: Strict, mock_provider: str) -> None:
+    client = Client(identity, strict, "mock")
+    browser = httpx.AsyncClient()
+    await browser.put(f"{mock_provider}/users/grace", json={"email": "grace@example.org", "email_verified": True})
+    users = set()
+    for redirect in (REDIRECT, "http://127.0.0.1:41241/callback"):
+        begun = await client.start(redirect)
+        agreed = await browser.post(begun.authorization_url, data={"sub": "grace"})
+        assert agreed.headers["location"].startswith(redirect)
+        returned = query_of(agreed.headers["location"])
+        answer = await client.complete(**returned, binding=begun.binding)
+        assert answer.user.email == "grace@example.org"
+        users.add(answer.user.id)
+        assert await reason(client.complete(**returned, binding=begun.binding)) == "OAUTH_STATE_INVALID"
+    assert len(users) == 1
+    begun = await client.start()
+    denied = await browser.post(begun.authorization_url, data={"action": "deny"})
+    assert query_of(denied.headers["location"])["error"] == "access_denied"
+    await browser.aclose()
+
+
+async def test_a_state_is_good_once_and_for_ten_minutes(client: Client, identity: Identity) -> None:
+    back = await client.come_back()
+    await client.complete(**back)
+    assert await reason(client.complete(**back)) == "OAUTH_STATE_INVALID"
+    back = await client.come_back()
+    lasts = rows(identity, "SELECT expires_at - now() AS lasts FROM oauth_states")[0]["lasts"]
+    assert 590 < lasts.total_seconds() <= 600
+    rows(identity, "UPDATE oauth_states SET expires_at = now()")
+    assert await reason(client.complete(**back)) == "OAUTH_STATE_INVALID"
+    assert rows(identity, "SELECT 1 FROM oauth_states") == []
+
+
+async def test_what_nobody_ended_is_forgotten(client: Client, identity: Identity) -> None:
+    await client.start()
+    await client.start()
+    rows(identity, "UPDATE oauth_states SET expires_at = now() WHERE ctid = (SELECT min(ctid) FROM oauth_states)")
+    jobs = identity.running.parts.jobs
+    assert jobs
+    await jobs.app.tasks["forget_oauth"].func(timestamp=0)
+    assert len(rows(identity, "SELECT 1 FROM oauth_states")) == 1
+
+
+async def test_a_code_in_another_client_logs_nobody_in(client: Client) -> None:
+    """Log-in CSRF: an attacker's own code and state, brought to the victim's client, and the other way round."""
+    attackers, victims = await client.come_back(), await client.come_back()
+    mixed = {**attackers, "binding": victims["binding"]}
+    assert await reason(client.complete(**mixed)) == "OAUTH_STATE_INVALID"
+    # It was used up by that.
+    assert await reason(client.complete(**attackers)) == "OAUTH_STATE_INVALID"
+    stolen = {**victims, "code": (await client.come_back())["code"]}
+    assert await reason(client.complete(**stolen)) == "OAUTH_REFUSED"
+
+
+async def test_a_state_belongs_to_its_provider_and_purpose(client: Client, identity: Identity) -> None:
+    ada, bert = person((await client.log_in()).user.id), person((await client.log_in(sub="b", email="b@b.b")).user.id)
+    assert await reason(client.complete(**await client.come_back(), provider="other")) == "OAUTH_STATE_INVALID"
+    # A log-in is not ended as a link, nor a link as a log-in, nor by somebody else.
+    assert await reason(client.link(ada, **await client.come_back())) == "OAUTH_STATE_INVALID"
+    assert await reason(client.complete(**await client.start_link(ada))) == "OAUTH_STATE_INVALID"
+    assert await reason(client.link(bert, **await client.start_link(ada))) == "OAUTH_STATE_INVALID"
+    assert await reason(client.link(ada, **await client.start_link(ada), provider="other")) == "OAUTH_STATE_INVALID"
+
+
+async def test_the_database_cannot_end_a_flow(client: Client, identity: Identity) -> None:
+    begun = await client.start()
+    flow = Flow(begun.state, begun.binding)
+    stored = str(rows(identity, "SELECT * FROM oauth_states"))
+    for secret in (flow.state, flow.binding, flow.verifier, flow.nonce):
+        assert secret not in stored
+        assert hashlib.sha256(secret.encode()).hexdigest() not in stored
+    with psycopg.connect(identity.database.app_url) as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        app.execute("SELECT * FROM oauth_states")
+
+
+async def test_the_providers_tokens_are_stored_encrypted(client: Client, identity: Identity, strict: Strict) -> None:
+    answer = await client.log_in()
+    strict.rules(token={"refresh_token": None})
+    before = rows(identity, "SELECT refresh_token_enc FROM oauth_identities")
+    await client.log_in()
+    stored = rows(identity, "SELECT * FROM oauth_identities")[0]
+    assert stored["refresh_token_enc"] == before[0]["refresh_token_enc"]
+    assert stored["provider_user_id"] == f"{strict.url} ada"
+    assert stored["last_used_at"]
+    assert stored["expires_at"]
+    database = identity.running.pool
+    async with database.transaction(person(answer.user.id)) as connection:
+        key = await database.vault.key(connection)
+    for column in ("access_token_enc", "refresh_token_enc"):
+        token = key.decrypt("oauth_identities", column, stored["id"], stored[column])
+        assert len(token) > 40
+        assert token.encode() not in stored[column]
+
+
+async def test_an_unknown_provider_or_redirect(client: Client, identity: Identity, strict: Strict) -> None:
+    unknown = Client(identity, strict, "unknown")
+    somebody = person((await client.log_in()).user.id)
+    back = await client.come_back()
+    assert await reason(unknown.start()) == "OAUTH_PROVIDER_UNKNOWN"
+    assert await reason(unknown.complete(**back)) == "OAUTH_PROVIDER_UNKNOWN"
+    assert await reason(unknown.start_link(somebody)) == "OAUTH_PROVIDER_UNKNOWN"
+    assert await reason(unknown.link(somebody, **back)) == "OAUTH_PROVIDER_UNKNOWN"
+    assert await reason(client.start("https://evil.example/callback")) == "OAUTH_REDIRECT_NOT_ALLOWED"
+    request = pb.StartLinkRequest(user_id=somebody.subject, provider="strict", redirect_uri="https://evil.example/")
+    evil = client.stub.StartLink(request, metadata=identity.metadata(somebody))
+    assert await reason(evil) == "OAUTH_REDIRECT_NOT_ALLOWED"
+
+
+async def test_an_address_of_somebody_is_not_linked_in_silence(client: Client, identity: Identity) -> None:
+    ada = await identity.register(email="ada@example.com")
+    assert await reason(client.log_in()) == "OAUTH_LINK_FIRST"
+    # Also where the provider is not the one to say so: the address is that person's all the same.
+    assert await reason(client.log_in(sub="x", email="ADA@example.com")) == "OAUTH_LINK_FIRST"
+    assert len(rows(identity, "SELECT 1 FROM users")) == 1
+    assert rows(identity, "SELECT 1 FROM oauth_identities") == []
+    caller = person(ada.user.id)
+    linked = (await client.link(caller, **await client.start_link(caller))).identity
+    assert (linked.user_id, linked.provider) == (ada.user.id, "strict")
+    assert not linked.HasField("last_used_at")
+    assert (await client.log_in(sub="x")).user.id == ada.user.id
+    assert [(one.id, one.HasField("last_used_at")) for one in await client.identities(caller)] == [(linked.id, True)]
+
+
+async def test_an_address_that_is_not_proved_is_nobodys_yet(client: Client, identity: Identity) -> None:
+    """The answer is the same whether or not somebody has the address, and nobody gets anything of theirs."""
+    await identity.register(email="ada@example.com")
+    taken = await client.log_in(sub="a", email_verified=False)
+    free = await client.log_in(sub="b", email="free@example.com", email_verified=False)
+    foreign = await client.log_in(sub="c", email="c@bank.example")
+    assert (taken.user.email, free.user.email, foreign.user.email) == (
+        "ada@example.com",
+        "free@example.com",
+        "c@bank.example",
+    )
+    verified = rows(identity, "SELECT email FROM users WHERE email_verified_at IS NOT NULL")
+    assert verified == [{"email": "ada@example.com"}]
+    assert (await client.log_in(sub="a", email_verified=False)).user.id == taken.user.id
+
+
+async def test_without_an_address_nobody_is_signed_up(client: Client, identity: Identity) -> None:
+    assert await reason(client.log_in(email=None)) == "OAUTH_EMAIL_MISSING"
+    assert rows(identity, "SELECT 1 FROM users") == []
+
+
+async def test_the_suspended_and_the_deleted_stay_out(client: Client, identity: Identity) -> None:
+    ada = (await client.log_in()).user.id
+    rows(identity, "UPDATE users SET account_status = 'suspended', suspended_at = now()")
+    assert await reason(client.log_in()) == "OAUTH_ACCOUNT_CLOSED"
+    rows(identity, "UPDATE users SET account_status = 'active', suspended_at = NULL, deleted_at = now()")
+    assert await reason(client.log_in()) == "OAUTH_ACCOUNT_CLOSED"
+    rows(identity, "UPDATE users SET deleted_at = NULL")
+    assert (await client.log_in()).user.id == ada
+
+
+async def test_a_refusal_says_nothing_of_the_provider(client: Client, strict: Strict) -> None:
+    back = await client.come_back()
+    error = await failure(client.complete(**{**back, "code": "wrong"}))
+    assert (error.reason.name, "script" in error.message) == ("OAUTH_REFUSED", False)
+    somebody = person((await client.log_in()).user.id)
+    back = await client.start_link(somebody)
+    assert await reason(client.link(somebody, **{**back, "code": "wrong"})) == "OAUTH_REFUSED"
+
+
+async def test_of_two_at_once_one_signs_up(client: Client, identity: Identity) -> None:
+    backs = [await client.come_back() for _ in range(6)]
+    answers = await asyncio.gather(*(client.complete(**back) for back in backs), return_exceptions=True)
+    people = {answer.user.id for answer in answers if isinstance(answer, pb.CompleteOAuthResponse)}
+    assert len(people) == 1
+    assert len(rows(identity, "SELECT 1 FROM users")) == 1
+    assert len(rows(identity, "SELECT 1 FROM oauth_identities")) == 1
+
+
+async def test_an_identity_is_one_persons(client: Client, identity: Identity) -> None:
+    ada, bert = person((await client.log_in()).user.id), await identity.register(email="bert@example.com")
+    caller = person(bert.user.id)
+    for somebody in (ada, caller):
+        back = await client.start_link(somebody)
+        assert await reason(client.link(somebody, **back)) == "IDENTITY_TAKEN"
+    assert await client.identities(caller) == []
+    assert await reason(client.unlink(caller, (await client.identities(ada))[0].id)) == "NOT_FOUND"
+
+
+async def test_a_person_is_told_of_a_new_way_in(
+    client: Client, identity: Identity, strict: Strict, settings: Any
+) -> None:
+    caller = person((await identity.register(email="bert@example.com")).user.id)
+    await client.link(caller, **await client.start_link(caller))
+    jobs = identity.running.parts.jobs
+    assert jobs
+    await jobs.app.run_worker_async(wait=False, install_signal_handlers=False)
+    mailbox = settings[0].mailbox
+    mails = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in mailbox.glob("*.eml")]
+    [mail] = [mail for mail in mails if mail["Subject"] == "A new way to log in"]
+    assert mail["To"] == "bert@example.com"
+    assert "strict" in mail.get_content()
+
+
+async def test_the_last_way_in_stays(client: Client, identity: Identity, strict: Strict) -> None:
+    caller = person((await client.log_in()).user.id)
+    first = (await client.identities(caller))[0]
+    assert await reason(client.unlink(caller, first.id)) == "LAST_WAY_TO_LOG_IN"
+    other = Client(identity, strict, "other")
+    second = (await other.link(caller, **await other.start_link(caller))).identity
+    assert [one.id for one in await client.identities(caller)] == [second.id, first.id]
+    assert await reason(client.identities(caller, page_token="none of ours")) == "INVALID_PAGE_TOKEN"
+    # Of two at once one stays.
+    outcomes = await asyncio.gather(*(client.unlink(caller, one.id) for one in (first, second)), return_exceptions=True)
+    assert sum(isinstance(outcome, pb.UnlinkIdentityResponse) for outcome in outcomes) == 1
+    assert len(await client.identities(caller)) == 1
+    assert await reason(client.unlink(caller, str(UUID(int=7)))) == "NOT_FOUND"
+
+
+async def test_with_a_password_every_identity_can_go(client: Client, identity: Identity) -> None:
+    caller = person((await identity.register(email="ada@example.com")).user.id)
+    linked = (await client.link(caller, **await client.start_link(caller))).identity
+    await client.unlink(caller, linked.id)
+    assert await client.identities(caller) == []
+    assert await reason(client.unlink(caller, linked.id)) == "NOT_FOUND"
+    # It is a stranger's again, with an address that is somebody's.
+    assert await reason(client.log_in()) == "OAUTH_LINK_FIRST"
+
+
+async def test_a_provider_that_is_down_is_an_outage_and_holds_no_connection(
+    client: Client, identity: Identity, strict: Strict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.identity.oauth.web.TOTAL_SECONDS", 2.0)
+    backs = [await client.come_back() for _ in range(12)]
+    strict.rules(broken={"/token": "hangs"})
+    hanging = [asyncio.ensure_future(client.complete(**back)) for back in backs]
+    while len(strict.seen("/token")) < len(backs):
+        await asyncio.sleep(0.01)
+    # More of them than the pool has connections, and yet others get theirs.
+    assert identity.running.pool.pool.max_size < len(backs)
+    await asyncio.wait_for(identity.register(email="bert@example.com"), 1.5)
+    errors = [await failure(attempt) for attempt in hanging]
+    assert {error.reason.name for error in errors} == {"UNAVAILABLE"}
+    assert {error.retry_after_seconds for error in errors} == {5}
