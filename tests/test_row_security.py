@@ -22,16 +22,21 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id' AND NOT a.at
 WHERE {OURS}
 """
 # Hashes of random tokens: nobody can name one that they were not given.
-RANDOM_KEYS = {"uq_refresh_tokens_token_sha256", "uq_grants_token_sha256"}
+RANDOM_KEYS = {"uq_account_invitations_token_sha256", "uq_refresh_tokens_token_sha256", "uq_grants_token_sha256"}
 # Policies for reading alone, which show somebody more than their own rows.
 READERS = """
 SELECT polrelid::regclass || ' ' || polname || ' ' || pg_get_expr(polqual, polrelid) AS name
 FROM pg_policy WHERE polcmd = 'r'
 """
 OWN = """( SELECT (NULLIF(current_setting('app.subject_id'::text, true), ''::text))::uuid AS "nullif")"""
-GRANTEES = {f"grants grantee (grantee_id = {OWN})"}
 # Somebody's account elsewhere, and whoever writes it has just logged in there.
 PROVED_KEYS = {"uq_oauth_identities_provider_provider_user_id"}
+SEEN_BY_OTHERS = {
+    # Whoever was given something sees the grant, besides whose it is; and can do nothing about it.
+    f"grants grantee (grantee_id = {OWN})",
+    # Members see their account, whose owner alone changes it.
+    f"accounts member (id = ( SELECT users.account_id\n   FROM users\n  WHERE (users.id = {OWN})))",
+}
 
 
 @pytest.fixture(scope="module", params=SERVICES)
@@ -74,8 +79,7 @@ def test_what_the_app_reaches_is_protected_or_nobodys(
 
 
 def test_every_policy_holds_for_reading_and_writing(catalog: psycopg.Connection[dict[str, Any]]) -> None:
-    # Whoever was given something sees the grant, besides whose it is; and can do nothing about it.
-    assert set(names(catalog, READERS)) <= GRANTEES
+    assert set(names(catalog, READERS)) <= SEEN_BY_OTHERS
     of_subject = "NOT LIKE '%user_id = ( SELECT (NULLIF(current_setting(''app.subject_id''::text, true)%'"
     unprotected = f"""
         {OWNED} AND (

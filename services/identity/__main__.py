@@ -1,5 +1,9 @@
 """`python -m services.identity serve | worker | migrate | rotate-keys`."""
 
+import sqlalchemy as sa
+
+from services.identity.accounts import AccountsServicer
+from services.identity.accounts.invitations import declare_mail_job
 from services.identity.audit import AuditServicer
 from services.identity.callers import CallersServicer
 from services.identity.oauth import OAuthServicer
@@ -18,6 +22,8 @@ from services.kit.main import main
 from services.kit.parts import Parts, Service, Servicer
 from vitalis.common.v1 import audit_pb2 as common_audit_pb2
 from vitalis.identity.v1 import (
+    accounts_pb2,
+    accounts_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     callers_pb2,
@@ -43,6 +49,13 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
         iterations=settings.password_iterations,
     )
     channels = open_channels("identity", settings, [common_audit_pb2.DESCRIPTOR.services_by_name["AuditLogService"]])
+    mail_invitation = declare_mail_job(jobs, database, settings.mailer, settings.public_url)
+
+    @jobs.scheduled("11 * * * *", "sweep_account_invitations")
+    async def sweep_account_invitations() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(sa.select(sa.func.sweep_account_invitations()))
+
     access_tokens = AccessTokens.from_files(settings.signing_key_files)
     sessions = SessionsServicer(database, passwords, access_tokens, settings.lifetimes)
     flows = Flows(database, settings.oidc_providers)
@@ -57,6 +70,11 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 UsersServicer(database),
                 users_pb2_grpc.add_UsersServiceServicer_to_server,
                 users_pb2.DESCRIPTOR.services_by_name["UsersService"],
+            ),
+            Servicer(
+                AccountsServicer(database, jobs, mail_invitation),
+                accounts_pb2_grpc.add_AccountsServiceServicer_to_server,
+                accounts_pb2.DESCRIPTOR.services_by_name["AccountsService"],
             ),
             Servicer(
                 PreferencesServicer(database),

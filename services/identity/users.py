@@ -2,7 +2,7 @@
 
 import string
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.base import metadata
 from services.kit.caller import Caller, current
-from services.kit.database import Database, Statement
-from services.kit.errors import ServiceError, Violation, not_found
+from services.kit.database import Database, Statement, now
+from services.kit.errors import ServiceError, Violation, invalid, not_found
 from services.kit.rows import RowMapping
-from services.kit.vault import ENCRYPTED, GENERAL
+from services.kit.sealed import Sealed
+from services.kit.vault import GENERAL
 from vitalis.identity.v1 import users_pb2 as pb
 from vitalis.identity.v1 import users_pb2_grpc
 
@@ -49,7 +50,7 @@ users = sa.Table(
     sa.Column("bio", sa.Text),
     sa.Column("profile_picture_url", sa.Text),
     sa.Column("cycle_enabled", sa.Boolean, nullable=False, server_default="false"),
-    sa.Column("date_of_birth", sa.LargeBinary, info={ENCRYPTED: GENERAL}, comment="encrypted, see kit/vault.py"),
+    sa.Column("date_of_birth", sa.LargeBinary, comment="encrypted, see kit/vault.py"),
     sa.Column("biological_sex", sa.Text),
     sa.Column("onboarding_completed_at", sa.DateTime(timezone=True)),
     sa.Column("onboarding_completed", sa.Boolean, sa.Computed("onboarding_completed_at IS NOT NULL"), nullable=False),
@@ -95,23 +96,26 @@ OWN = (
     "last_login_at",
     "role",
     "account_status",
+    "date_of_birth",
     "cycle_enabled",
     "onboarding_completed",
     "onboarding_completed_at",
 )
-PROFILE = RowMapping(
-    pb.User,
-    users,
-    heavy=OWN,
-    hidden=("password_hash", "deleted_at", "suspended_at", "suspended_reason", "account_id", "date_of_birth"),
-)
-# A person as they see themselves: the columns, and what makes the message of their values.
-PUBLIC = PROFILE.columns(PROFILE.names)
-to_message = PROFILE.read
+HIDDEN = ("password_hash", "deleted_at", "suspended_at", "suspended_reason", "account_id")
+ENCRYPTED = ("date_of_birth",)
+PROFILE = RowMapping(pb.User, users, heavy=OWN, hidden=HIDDEN, encrypted=ENCRYPTED)
+SEALED = Sealed(users, ENCRYPTED, GENERAL)
+# What somebody who has just proved who they are is told, without the key of what is encrypted.
+_SIGNED_IN = RowMapping(pb.User, users, heavy=ENCRYPTED, hidden=HIDDEN, encrypted=ENCRYPTED)
+PUBLIC = _SIGNED_IN.columns(_SIGNED_IN.light_names)
+to_message = _SIGNED_IN.read_light
 LIVING = (users.c.id == sa.bindparam("user_id", type_=sa.Uuid(as_uuid=False)), users.c.deleted_at.is_(None))
-FIND = Statement(sa.select(*PUBLIC).where(*LIVING))
-LOCK = sa.select(*PUBLIC).where(*LIVING).with_for_update()
+# A person as they see themselves; their wrapped key comes last.
+OWN_PROFILE = (*PROFILE.columns(PROFILE.names), SEALED.wrapped_key)
+FIND = Statement(sa.select(*OWN_PROFILE).where(*LIVING))
+LOCK = sa.select(*OWN_PROFILE).where(*LIVING).with_for_update()
 FIND_SHARED = Statement(sa.select(*PROFILE.columns(PROFILE.light_names)).where(*LIVING))
+YOUNGEST, OLDEST = 13, 150
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
@@ -147,33 +151,47 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         rows = await self._database.fetch(FIND_SHARED if shared else FIND, {"user_id": request.user_id})
         if not rows:
             raise not_found("user")
-        return pb.GetUserResponse(user=(PROFILE.read_light if shared else PROFILE.read)(rows[0]))
+        if shared:
+            return pb.GetUserResponse(user=PROFILE.read_light(rows[0]))
+        key = SEALED.open(self._database.vault, rows[0][-1])
+        return pb.GetUserResponse(user=PROFILE.read(rows[0], key))
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
         """The person as changed. Raises NOT_FOUND, ETAG_MISMATCH, USERNAME_TAKEN."""
-        parameters = {"user_id": request.user_id}
         async with self._database.transaction() as connection:
-            row = (await connection.execute(LOCK, parameters)).one_or_none()
+            row = (await connection.execute(LOCK, {"user_id": request.user_id})).one_or_none()
             if row is None:
                 raise not_found("user")
-            user = PROFILE.read(row)
+            user = PROFILE.read(row, SEALED.key_in(connection, row[-1]))
             if request.user.etag and request.user.etag != user.etag:
                 raise ServiceError("ETAG_MISMATCH", "the user has changed since they were read")
             values = PROFILE.changes(request.user, user, list(request.update_mask.paths))
             if values:
-                user = PROFILE.read(await self._change(connection, request.user_id, values))
+                user = await _change(connection, UUID(request.user_id), values)
         return pb.UpdateUserResponse(user=user)
 
-    async def _change(self, connection: AsyncConnection, user_id: str, values: dict[str, Any]) -> Any:
-        later = sa.func.greatest(sa.func.now(), users.c.updated_at + sa.text("interval '1 microsecond'"))
-        statement = sa.update(users).where(users.c.id == UUID(user_id)).values(**values, updated_at=later)
-        try:
-            return (await connection.execute(statement.returning(*PUBLIC))).one()
-        except IntegrityError as error:
-            # Of all that can change here, the username alone is unique.
-            if isinstance(error.orig, UniqueViolation):
-                raise username_taken() from None
-            raise
+
+async def _change(connection: AsyncConnection, user_id: UUID, values: dict[str, Any]) -> Any:
+    if born := values.get("date_of_birth"):
+        check_age(date.fromisoformat(born), now().date())
+    values = await SEALED.seal(connection, user_id, values)
+    later = sa.func.greatest(sa.func.now(), users.c.updated_at + sa.text("interval '1 microsecond'"))
+    statement = sa.update(users).where(users.c.id == user_id).values(**values, updated_at=later)
+    try:
+        row = (await connection.execute(statement.returning(*OWN_PROFILE))).one()
+    except IntegrityError as error:
+        # Of all that can change here, the username alone is unique.
+        if isinstance(error.orig, UniqueViolation):
+            raise username_taken() from None
+        raise
+    return PROFILE.read(row, SEALED.key_in(connection, row[-1]))
+
+
+def check_age(born: date, today: date) -> None:
+    """Raises INVALID_FIELD for somebody who is younger than 13 years, or older than 150, on the day."""
+    age = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+    if not YOUNGEST <= age <= OLDEST:
+        raise invalid("date_of_birth", f"must be {YOUNGEST} to {OLDEST} years ago")
 
 
 def username_taken() -> ServiceError:

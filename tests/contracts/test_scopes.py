@@ -10,6 +10,7 @@ from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_USER
 OWNERS_ALONE = {
     "audit": "shows what was before, addresses, and what other people with a grant do",
     "identities": "who is let in as this person; it would be the account itself that is shared",
+    "account": "what is paid for, and with whom",
     "preferences": "how a person's own screens look and what they are told; of no use to anybody else",
     "profile.write": "who somebody is, only they say",
 }

@@ -4,21 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
 from pydantic import SecretStr
 
 from services.identity.__main__ import SERVICE
 from services.identity.settings import IdentitySettings
 from services.kit.caller import ANONYMOUS, Caller
-from services.kit.database import uuid7
 from tests import harness
 from tests.databases import ServiceDatabase
 from tests.harness import Running, Trust, make_trust, write_key, write_keyset
-from vitalis.identity.v1 import preferences_pb2_grpc, sessions_pb2_grpc, users_pb2, users_pb2_grpc
+from tests.people import insert_person
+from vitalis.identity.v1 import accounts_pb2_grpc, preferences_pb2_grpc, sessions_pb2_grpc, users_pb2, users_pb2_grpc
 from vitalis.identity.v1 import sessions_pb2 as pb
 
 PASSWORD = "correct horse battery staple"
@@ -30,6 +30,7 @@ class Identity:
     """The running service and what its tests ask of it."""
 
     running: Running
+    mailbox: Path
 
     @property
     def database(self) -> ServiceDatabase:
@@ -51,12 +52,26 @@ class Identity:
     def preferences(self) -> "preferences_pb2_grpc.PreferencesServiceAsyncStub":
         return preferences_pb2_grpc.PreferencesServiceStub(self.running.channel)
 
+    @property
+    def accounts(self) -> "accounts_pb2_grpc.AccountsServiceAsyncStub":
+        return accounts_pb2_grpc.AccountsServiceStub(self.running.channel)
+
     def metadata(self, caller: Caller = ANONYMOUS) -> tuple[tuple[str, str], ...]:
         return self.running.metadata(caller)
 
     async def register(self, email: str = EMAIL, password: str = PASSWORD, name: str = "Ada") -> pb.RegisterResponse:
         request = pb.RegisterRequest(email=email, password=password, display_name=name)
         return await self.sessions.Register(request, metadata=self.metadata())
+
+    async def run_jobs(self) -> None:
+        """Runs the jobs that are due."""
+        assert self.running.parts.jobs
+        await self.running.parts.jobs.app.run_worker_async(wait=False, install_signal_handlers=False)
+
+    def mails(self) -> list[EmailMessage]:
+        """The mails that were sent, the first one first."""
+        files = sorted(self.mailbox.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
+        return [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
 
     async def make_person(self, email: str, name: str = "Somebody", **columns: object) -> str:
         """The id of a person with a verified address who has never logged in; `columns` are of `users`."""
@@ -75,19 +90,6 @@ class Identity:
     async def get_user(self, user_id: str, caller: Caller) -> users_pb2.User:
         request = users_pb2.GetUserRequest(user_id=user_id)
         return (await self.users.GetUser(request, metadata=self.metadata(caller))).user
-
-
-def insert_person(database: ServiceDatabase, email: str, **columns: object) -> str:
-    """Stores a person with a verified address and an account of their own; their id."""
-    user_id, account_id = str(uuid7()), uuid7()
-    row = {"id": user_id, "email": email, "display_name": "Somebody", "account_id": account_id, **columns}
-    names = sql.SQL(", ").join(map(sql.Identifier, row))
-    values = sql.SQL(", ").join(map(sql.Placeholder, row))
-    with psycopg.connect(database.migrator_url) as owner:
-        insert = sql.SQL("INSERT INTO users ({}, email_verified_at) VALUES ({}, now())")
-        owner.execute(insert.format(names, values), row)
-        owner.execute("INSERT INTO accounts (id, owner_id) VALUES (%s, %s)", [account_id, user_id])
-    return user_id
 
 
 @pytest.fixture
@@ -118,7 +120,8 @@ def settings(
 @asynccontextmanager
 async def running(settings: IdentitySettings, database: ServiceDatabase, trust: Trust) -> AsyncIterator[Identity]:
     async with harness.running(SERVICE, settings, database, trust) as service:
-        yield Identity(service)
+        assert settings.mailbox
+        yield Identity(service, settings.mailbox)
 
 
 @pytest.fixture

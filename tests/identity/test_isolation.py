@@ -89,14 +89,13 @@ def test_every_table_forces_row_security(owner: psycopg.Connection[Any]) -> None
 
 def test_functions_that_see_everything_are_narrow(owner: psycopg.Connection[Any]) -> None:
     rows = owner.execute(
-        "SELECT proname, proconfig, proowner::regrole::text, has_function_privilege('public', oid, 'EXECUTE'),"
-        " has_function_privilege('vitalis_app', oid, 'EXECUTE')"
+        "SELECT proname, proconfig, proowner::regrole::text, has_function_privilege('public', oid, 'EXECUTE')"
         " FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace ORDER BY proname"
     ).fetchall()
     assert {"find_credentials", "find_refresh_token"} <= {name for name, *_ in rows}
-    for name, config, owner_role, public, app in rows:
+    for name, config, owner_role, public in rows:
         assert "search_path=pg_catalog, pg_temp" in config, name
-        assert (owner_role, public, app) == ("identity_migrator", False, True), name
+        assert (owner_role, public) == ("identity_migrator", False), name
 
 
 async def test_the_look_ups_answer_one_exact_key(identity: Identity, app: psycopg.Connection[Any]) -> None:

@@ -2,14 +2,16 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import psycopg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from services.identity.users import OWN
+from services.identity.users import OWN, check_age
 from services.kit.caller import Caller
+from services.kit.errors import ServiceError
 from tests.harness import failure, person, reason
 from tests.identity.conftest import Identity
 from vitalis.identity.v1 import users_pb2 as pb
@@ -22,6 +24,7 @@ FULL = pb.User(
     profile_picture_url="https://example.com/ada.jpg",
     cycle_enabled=True,
     biological_sex="female",
+    date_of_birth="1990-12-10",
 )
 
 
@@ -171,3 +174,55 @@ async def test_who_reads_through_a_grant_sees_the_profile_and_not_what_is_the_ow
 async def test_changing_needs_its_own_scope(identity: Identity, ada: Caller) -> None:
     reader: Any = replace(ada, scopes=frozenset({"profile.read", "wearables.write"}))
     assert await reason(update(identity, reader, pb.User(bio="x"))) == "SCOPE_MISSING"
+
+
+async def test_a_date_of_birth_is_read_by_its_owner_and_stored_unreadable(identity: Identity, ada: Caller) -> None:
+    born = (await update(identity, ada, pb.User(date_of_birth="1990-12-10"))).date_of_birth
+    user = await identity.get_user(ada.subject, ada)
+    assert born == user.date_of_birth == "1990-12-10"
+    assert (await update(identity, ada, pb.User(bio="x"))).date_of_birth == born
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        row = owner.execute("SELECT date_of_birth, to_jsonb(users)::text FROM users").fetchone()
+        logged = owner.execute("SELECT to_jsonb(audit_log)::text FROM audit_log").fetchall()
+    assert row
+    assert row[0][:1] == b"\x01"
+    for text in (bytes(row[0]), row[1].encode(), *(line.encode() for (line,) in logged)):
+        assert b"1990-12-10" not in text
+    assert not (await update(identity, ada, pb.User(), "date_of_birth")).HasField("date_of_birth")
+
+
+async def test_a_date_of_birth_that_was_moved_to_somebody_else_is_not_read(identity: Identity, ada: Caller) -> None:
+    eve = person(await identity.make_person("eve@example.com"))
+    for one in (ada, eve):
+        await update(identity, one, pb.User(date_of_birth="1990-12-10"))
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        owner.execute(
+            "UPDATE users SET date_of_birth = (SELECT date_of_birth FROM users WHERE id = %s) WHERE id = %s",
+            [ada.subject, eve.subject],
+        )
+    assert await reason(identity.get_user(eve.subject, eve)) == "INTERNAL"
+
+
+@pytest.mark.parametrize("born", ["2999-01-01", "1800-01-01", "1990-02-30", "1990-2-3", "yesterday", ""])
+async def test_a_date_that_nobody_who_signs_up_was_born_on(identity: Identity, ada: Caller, born: str) -> None:
+    assert await reason(update(identity, ada, pb.User(date_of_birth=born))) == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize(
+    ("born", "today", "fine"),
+    [
+        ("2012-02-29", "2025-02-28", False),
+        ("2012-02-29", "2025-03-01", True),
+        ("2012-11-21", "2025-11-21", True),
+        ("2012-11-22", "2025-11-21", False),
+        ("1875-11-21", "2026-11-20", True),
+        ("1875-11-21", "2026-11-21", False),
+    ],
+)
+def test_people_are_13_to_150_years_old(born: str, today: str, fine: bool) -> None:
+    days = date.fromisoformat(born), date.fromisoformat(today)
+    if fine:
+        check_age(*days)
+    else:
+        with pytest.raises(ServiceError, match="13 to 150 years"):
+            check_age(*days)

@@ -11,6 +11,7 @@ from services.kit.caller import ANONYMOUS, Caller
 from services.kit.database import uuid7
 from tests.databases import ServiceDatabase
 from tests.harness import Running, person, service
+from tests.people import insert_person, make_family
 from tests.rpcs import Rpc, rpcs
 from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_INTERNAL
 
@@ -76,6 +77,21 @@ async def _linked(running: Running) -> Owned:
     return Owned(owner, identity_id)
 
 
+async def _family(running: Running) -> Owned:
+    """The owner of a household, and its other member."""
+    people = [insert_person(running.database, f"{name}@example.com") for name in ("ada", "bob")]
+    make_family(running.database, *people)
+    return Owned(person(people[0]), people[1])
+
+
+async def _invited(running: Running) -> Owned:
+    """The owner of a household, and an invitation that they have sent."""
+    owner, _ = await _family(running)
+    invite = next(rpc for rpc in rpcs() if rpc.method.name == "CreateAccountInvitation")
+    answer = await call(running, invite, owner)
+    return Owned(owner, answer.account_invitation.id)
+
+
 def _as(collection: str) -> Maker:
     async def maker(running: Running) -> Owned:
         return await make(collection, running)
@@ -92,6 +108,9 @@ MAKERS: dict[str, Maker] = {
     "users": _registered,
     "preferences": _registered,
     "identities": _linked,
+    "account": _family,
+    "account-members": _family,
+    "account-invitations": _invited,
     "days": _as("wearable-daily"),
     "": _anything,
     "audit-trail": _registered,

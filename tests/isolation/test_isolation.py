@@ -26,7 +26,15 @@ ABOUT_SOMEBODY = [rpc for rpc in rpcs() if rpc.takes("user_id") or rpc.takes("id
 GUARDED = [rpc for rpc in rpcs() if rpc.access.audience not in (AUDIENCE_PUBLIC, AUDIENCE_GATEWAY)]
 EVERY_SCOPE = {rpc.access.scope for rpc in rpcs()} - {""}
 # What an RPC may answer to the resource's owner: that it is done, or that this resource is not in the state for it.
-FINE_FOR_THE_OWNER = {"", "ALREADY_EXISTS", "IMPORT_ENDED", "IMPORT_NOT_ENDED", "OAUTH_PROVIDER_UNKNOWN"}
+FINE_FOR_THE_OWNER = {
+    "",
+    "ALREADY_EXISTS",
+    "IMPORT_ENDED",
+    "IMPORT_NOT_ENDED",
+    "INVITATION_INVALID",
+    "OAUTH_PROVIDER_UNKNOWN",
+    "OWNER_CANNOT_LEAVE",
+}
 
 
 @pytest.mark.parametrize("rpc", ABOUT_SOMEBODY, ids=ids)
@@ -47,8 +55,8 @@ async def test_nobody_reaches_another_persons_resources(rpc: Rpc, start: Start) 
         # One's own audit trail tells that one was refused.
         assert error == "NOT_FOUND" or answer == type(answer)() or rpc.collection == "audit-trail"
     else:
-        # Somebody who never signed up has no row of their own to change, and no provider is configured.
-        assert error in {"", "NOT_FOUND", "OAUTH_PROVIDER_UNKNOWN"}
+        # Somebody who never signed up has no row of their own to change, no provider is configured, nobody invited.
+        assert error in {"", "NOT_FOUND", "OAUTH_PROVIDER_UNKNOWN", "INVITATION_INVALID"}
     assert owner.subject not in str(answer)
     assert row_id not in str(answer)
     assert everything_about(running.database, owner.subject) == stored

@@ -1,6 +1,6 @@
 """What identity holds about people, as far as its tables do not say it themselves."""
 
-from services.identity.accounts import accounts
+from services.identity.accounts import account_invitations, accounts
 from services.identity.base import IDEMPOTENCY_KEYS, metadata
 from services.identity.oauth.tables import oauth_identities
 from services.identity.sessions import refresh_tokens
@@ -17,6 +17,7 @@ PERSONAL = PersonalData(
     },
     secret={
         users.name: {"password_hash": "opens the account"},
+        account_invitations.name: {"token_sha256": "of a credential"},
         refresh_tokens.name: {"token_sha256": "of a credential"},
         grants.name: {"token_sha256": "of an invitation"},
         oauth_identities.name: {
