@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import httpx
@@ -32,8 +33,10 @@ class Answer(NamedTuple):
 class Web:
     """Asks providers. Follows no redirects: an endpoint is where the provider said that it is."""
 
-    def __init__(self) -> None:
-        self._client = httpx.AsyncClient(
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        # When it is needed: a worker asks nobody, and counts its memory.
+        return httpx.AsyncClient(
             timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
             # Logging in is rare: an open connection would be found dead as often as of use.
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0),
