@@ -22,7 +22,12 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id' AND NOT a.at
 WHERE {OURS}
 """
 # Hashes of random tokens: nobody can name one that they were not given.
-RANDOM_KEYS = {"uq_account_invitations_token_sha256", "uq_refresh_tokens_token_sha256", "uq_grants_token_sha256"}
+RANDOM_KEYS = {
+    "uq_challenges_token_sha256",
+    "uq_account_invitations_token_sha256",
+    "uq_refresh_tokens_token_sha256",
+    "uq_grants_token_sha256",
+}
 # Policies for reading alone, which show somebody more than their own rows.
 READERS = """
 SELECT polrelid::regclass || ' ' || polname || ' ' || pg_get_expr(polqual, polrelid) AS name

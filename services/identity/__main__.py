@@ -1,5 +1,7 @@
 """`python -m services.identity serve | worker | migrate | rotate-keys`."""
 
+from functools import partial
+
 import sqlalchemy as sa
 
 from services.identity.accounts import AccountsServicer
@@ -11,6 +13,12 @@ from services.identity.oauth.flows import Flows
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
 from services.identity.privacy.personal import PERSONAL
+from services.identity.second_factors.challenges import forget_challenges
+from services.identity.second_factors.factors import SecondFactors
+from services.identity.second_factors.manage import SecondFactorsServicer
+from services.identity.second_factors.notices import Notices
+from services.identity.second_factors.passkey_rpcs import PasskeysServicer
+from services.identity.second_factors.proof import Proofs
 from services.identity.sessions import SessionsServicer
 from services.identity.settings import IdentitySettings
 from services.identity.tokens import AccessTokens
@@ -30,8 +38,12 @@ from vitalis.identity.v1 import (
     callers_pb2_grpc,
     oauth_pb2,
     oauth_pb2_grpc,
+    passkeys_pb2,
+    passkeys_pb2_grpc,
     preferences_pb2,
     preferences_pb2_grpc,
+    second_factors_pb2,
+    second_factors_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
     users_pb2,
@@ -59,6 +71,9 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     access_tokens = AccessTokens.from_files(settings.signing_key_files)
     sessions = SessionsServicer(database, passwords, access_tokens, settings.lifetimes)
     flows = Flows(database, settings.oidc_providers)
+    factors = SecondFactors(database, settings.relying_party, Notices(database, jobs, settings.mailer))
+    proofs = Proofs(database, passwords, factors)
+    jobs.scheduled("*/10 * * * *", "forget_challenges")(partial(forget_challenges, database))
     return Parts(
         [
             Servicer(
@@ -95,6 +110,16 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 OAuthServicer(database, flows, sessions._start_session, jobs, settings.mailer),
                 oauth_pb2_grpc.add_OAuthServiceServicer_to_server,
                 oauth_pb2.DESCRIPTOR.services_by_name["OAuthService"],
+            ),
+            Servicer(
+                SecondFactorsServicer(database, factors, proofs),
+                second_factors_pb2_grpc.add_SecondFactorsServiceServicer_to_server,
+                second_factors_pb2.DESCRIPTOR.services_by_name["SecondFactorsService"],
+            ),
+            Servicer(
+                PasskeysServicer(database, factors, proofs),
+                passkeys_pb2_grpc.add_PasskeysServiceServicer_to_server,
+                passkeys_pb2.DESCRIPTOR.services_by_name["PasskeysService"],
             ),
         ],
         jobs,

@@ -4,12 +4,14 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from services.identity import mail, passwords
 from services.identity.oauth.providers import Provider, with_presets
+from services.identity.second_factors.webauthn_ceremonies import RelyingParty
 from services.identity.sessions import Lifetimes
 from services.kit.caller import load_private_key
 from services.kit.settings import ServiceSettings
@@ -55,7 +57,17 @@ class IdentitySettings(ServiceSettings):
         default_factory=dict, description="JSON object from a provider's name to how it is asked and how it knows us."
     )
 
-    @field_validator("signing_key_files", mode="before")
+    rp_id: str = Field(
+        "localhost", pattern=r"^[a-z0-9.-]+$", description="The domain that passkeys are made for; it cannot change."
+    )
+    rp_name: str = Field("Vitalis", min_length=1, max_length=64, description="What people see beside a passkey.")
+    origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("http://localhost:8080",),
+        min_length=1,
+        description="Where pages that use passkeys come from, comma-separated: https://app.example.com.",
+    )
+
+    @field_validator("signing_key_files", "origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -73,6 +85,20 @@ class IdentitySettings(ServiceSettings):
         return paths
 
     @model_validator(mode="after")
+    def _origins_are_of_the_domain(self) -> Self:
+        for origin in self.origins:
+            parts = urlsplit(origin)
+            host = parts.hostname or ""
+            # Browsers refuse any other: WebAuthn level 3, section 5.1.3.
+            if host != self.rp_id and not host.endswith(f".{self.rp_id}"):
+                raise ValueError(f"the origin {origin} does not belong to the domain {self.rp_id} (RP_ID)")
+            if parts.scheme != "https" and not (parts.scheme == "http" and host == "localhost"):
+                raise ValueError(f"the origin {origin} must begin with https://")
+            if origin != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError(f"the origin {origin} must end with its host or port")
+        return self
+
+    @model_validator(mode="after")
     def _mail_goes_somewhere(self) -> Self:
         if not self.smtp_url.get_secret_value() and self.mailbox is None:
             raise ValueError("mail goes nowhere: set SMTP_URL, or MAILBOX to a folder")
@@ -83,6 +109,10 @@ class IdentitySettings(ServiceSettings):
         url = self.smtp_url.get_secret_value()
         server = mail.SmtpServer.from_url(url) if url else None
         return mail.Mailer(sender=self.mail_from, server=server, mailbox=self.mailbox)
+
+    @property
+    def relying_party(self) -> RelyingParty:
+        return RelyingParty(self.rp_id, self.rp_name, self.origins)
 
     @property
     def lifetimes(self) -> Lifetimes:

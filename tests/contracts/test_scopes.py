@@ -12,6 +12,7 @@ OWNERS_ALONE = {
     "identities": "who is let in as this person; it would be the account itself that is shared",
     "account": "what is paid for, and with whom",
     "preferences": "how a person's own screens look and what they are told; of no use to anybody else",
+    "second_factors": "how somebody logs in",
     "profile.write": "who somebody is, only they say",
 }
 ASKED_OF_PEOPLE = {rpc.access.scope for rpc in rpcs() if rpc.access.audience in (AUDIENCE_USER, AUDIENCE_ADMIN)}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
@@ -11,6 +12,8 @@ from services.kit.caller import ANONYMOUS, Caller
 from services.kit.database import uuid7
 from tests.databases import ServiceDatabase
 from tests.harness import Running, person, service
+from tests.identity.conftest import Identity
+from tests.identity.factors import BY_PASSWORD, somebody
 from tests.people import insert_person, make_family
 from tests.rpcs import Rpc, rpcs
 from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_INTERNAL
@@ -103,6 +106,16 @@ async def _anything(running: Running) -> Owned:
     return await make({"identity": "users", "tracking": "wearable-daily"}[running.name], running)
 
 
+async def _with_second_factors(running: Running) -> Owned:
+    """Somebody with a passkey, and an authenticator app that waits for its first code."""
+    mailbox = Path()  # no job runs
+    owner = await somebody(Identity(running), mailbox, f"{person().subject}@example.com")
+    await owner.add_passkey()
+    await owner.ask("BeginTotp", proof=BY_PASSWORD)
+    (passkey,) = await owner.passkeys()
+    return Owned(owner.caller, passkey.id)
+
+
 # Those that are not made by their own Create or BatchUpsert.
 MAKERS: dict[str, Maker] = {
     "users": _registered,
@@ -111,6 +124,8 @@ MAKERS: dict[str, Maker] = {
     "account": _family,
     "account-members": _family,
     "account-invitations": _invited,
+    "second-factors": _with_second_factors,
+    "passkeys": _with_second_factors,
     "days": _as("wearable-daily"),
     "": _anything,
     "audit-trail": _registered,

@@ -3,6 +3,9 @@
 from services.identity.accounts import account_invitations, accounts
 from services.identity.base import IDEMPOTENCY_KEYS, metadata
 from services.identity.oauth.tables import oauth_identities
+from services.identity.second_factors.challenges import challenges
+from services.identity.second_factors.recovery_codes import recovery_codes
+from services.identity.second_factors.totp import totp_factors
 from services.identity.sessions import refresh_tokens
 from services.identity.sharing.tables import grants
 from services.identity.users import users
@@ -13,11 +16,14 @@ PERSONAL = PersonalData(
     owners={users.name: "id", accounts.name: "owner_id"},
     mentions={grants.name: "grantee_id"},
     left_out={
+        challenges.name: "halves of log-ins, kept for five minutes",
         IDEMPOTENCY_KEYS.name: "answers to repeated requests, kept for a day; what they say is in the tables",
     },
     secret={
         users.name: {"password_hash": "opens the account"},
         account_invitations.name: {"token_sha256": "of a credential"},
+        recovery_codes.name: {"code_sha256": "opens the account"},
+        totp_factors.name: {"secret": "opens the account"},
         refresh_tokens.name: {"token_sha256": "of a credential"},
         grants.name: {"token_sha256": "of an invitation"},
         oauth_identities.name: {
