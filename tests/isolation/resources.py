@@ -109,7 +109,7 @@ async def _anything(running: Running) -> Owned:
 async def _with_second_factors(running: Running) -> Owned:
     """Somebody with a passkey, and an authenticator app that waits for its first code."""
     mailbox = Path()  # no job runs
-    owner = await somebody(Identity(running), mailbox, f"{person().subject}@example.com")
+    owner = await somebody(Identity(running, mailbox), mailbox, f"{person().subject}@example.com")
     await owner.add_passkey()
     await owner.ask("BeginTotp", proof=BY_PASSWORD)
     (passkey,) = await owner.passkeys()
