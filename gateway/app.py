@@ -67,7 +67,7 @@ class Gateway:
         self._settings = settings
         self._signer = signer
         self._headers: Headers = security_headers(settings.hsts)
-        self._backends = Backends(settings.services, contract.rpcs, settings.max_reply_bytes)
+        self._backends = Backends(settings, contract.rpcs)
         self._tokens = AccessTokens(self._key_set, settings.issuer, settings.audience)
         self._callers = Callers(self._resolve, settings.caller_memory_seconds)
         self._limits = RateLimits(settings.rate_limit_store)

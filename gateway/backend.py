@@ -3,14 +3,16 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2
 
 from gateway.contract import Rpc
+from gateway.settings import GatewaySettings
 from services.kit.errors import from_rpc_error
+from services.kit.tls import open_channel
 from vitalis.identity.v1 import callers_pb2, callers_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 
 IDENTITY = "identity"
@@ -45,21 +47,23 @@ def service_config(rpcs: Iterable[Rpc]) -> str:
 class Backends:
     """One channel per service; opened inside the event loop."""
 
-    def __init__(self, services: Mapping[str, str], rpcs: Iterable[Rpc], max_reply_bytes: int) -> None:
+    def __init__(self, settings: GatewaySettings, rpcs: Iterable[Rpc]) -> None:
         rpcs = tuple(rpcs)
         self._channels = {
-            name: grpc.aio.insecure_channel(
+            name: open_channel(
+                settings,
+                name,
                 target,
-                options=[
+                [
                     ("grpc.keepalive_time_ms", 60_000),
                     ("grpc.keepalive_timeout_ms", 10_000),
                     # A service that was away is found again soon after it is back, however long it was away.
                     ("grpc.max_reconnect_backoff_ms", 2_000),
-                    ("grpc.max_receive_message_length", max_reply_bytes),
+                    ("grpc.max_receive_message_length", settings.max_reply_bytes),
                     ("grpc.service_config", service_config(rpc for rpc in rpcs if rpc.service == name)),
                 ],
             )
-            for name, target in services.items()
+            for name, target in settings.services.items()
         }
         self._callers = callers_pb2_grpc.CallersServiceStub(self._channels[IDENTITY])
         self._health: tuple[float, dict[str, bool]] = (0.0, {})

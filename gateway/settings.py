@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from services.kit.settings import ProcessSettings
+from services.kit.settings import ProcessSettings, refuse_bad_pair
 
 DESCRIPTOR_SET = Path(__file__).resolve().parent.parent / "gen" / "vitalis.binpb"
 
@@ -13,6 +13,8 @@ class GatewaySettings(ProcessSettings):
     """Everything that can be set; sizes are bytes, times are seconds."""
 
     listen: str = Field("127.0.0.1:8080", pattern=r"^.+:\d+$", description="host:port of the public HTTP server.")
+    certificate_file: Path | None = Field(None, description="Certificate chain (PEM) of the public server; for https.")
+    key_file: Path | None = Field(None, validate_default=True, description="Its private key (PEM).")
     services: dict[str, str] = Field(description="JSON object from a service's name to its gRPC target.")
     descriptor_set: Path = Field(DESCRIPTOR_SET, description="What the protos were compiled to, comments included.")
 
@@ -48,6 +50,12 @@ class GatewaySettings(ProcessSettings):
     cors_origins: str = Field("", description="Comma-separated origins that may call from a browser; empty for none.")
     hsts: bool = Field(False, description="Send Strict-Transport-Security; only behind TLS.")
     docs: bool = Field(True, description="Serve the API page at /docs.")
+
+    @field_validator("key_file")
+    @classmethod
+    def _public_pair(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
+        refuse_bad_pair(info.data.get("certificate_file"), key_file)
+        return key_file
 
     @property
     def allowed_origins(self) -> list[str]:

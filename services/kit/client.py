@@ -8,6 +8,7 @@ import grpc
 from google.api import annotations_pb2
 from google.protobuf import descriptor
 
+from services.kit import tls
 from services.kit.caller import CallerSigner, current, load_private_key
 from services.kit.settings import ServiceSettings
 
@@ -87,13 +88,13 @@ def open_channels(
 ) -> dict[str, grpc.aio.Channel]:
     """A channel to each other service that the service `name` knows; for calls to `services`, in its own name."""
     signer = CallerSigner(name, load_private_key(settings.caller_key_file))
-    return {other: open_channel(target, signer, other, services) for other, target in settings.services.items()}
+    return {other: open_channel(settings, signer, other, services) for other in settings.services}
 
 
 def open_channel(
-    target: str, signer: CallerSigner, audience: str, services: Sequence[descriptor.ServiceDescriptor]
+    settings: ServiceSettings, signer: CallerSigner, audience: str, services: Sequence[descriptor.ServiceDescriptor]
 ) -> grpc.aio.Channel:
-    """A channel to the services of `audience` at `target`; calls carry the current caller."""
+    """A channel to the services of `audience`, where the settings say that it is; calls carry the current caller."""
     interceptors = [kind(signer, audience) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
     options = [*OPTIONS, ("grpc.service_config", service_config(services))]
-    return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    return tls.open_channel(settings, audience, settings.services[audience], options, interceptors)

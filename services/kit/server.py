@@ -14,6 +14,7 @@ from services.kit.interceptor import Interceptor
 from services.kit.parts import Parts, Servicer
 from services.kit.privacy import PersonData, PersonDataServicer
 from services.kit.settings import ServiceSettings
+from services.kit.tls import server_credentials
 from services.kit.trail import AuditLogServicer
 from vitalis.common.v1 import audit_pb2, audit_pb2_grpc, person_data_pb2, person_data_pb2_grpc
 
@@ -55,10 +56,16 @@ class Server:
 
     async def start(self) -> int:
         """Listens; the port. Raises SystemExit with a clear message if the port is taken."""
+        credentials = server_credentials(self._settings)
+        listen = self._settings.listen
         try:
-            port = self._server.add_insecure_port(self._settings.listen)
+            port = (
+                self._server.add_secure_port(listen, credentials)
+                if credentials
+                else self._server.add_insecure_port(listen)
+            )
         except RuntimeError:
-            raise SystemExit(f"cannot listen on {self._settings.listen}: the port is in use") from None
+            raise SystemExit(f"cannot listen on {listen}: the port is in use") from None
         await self._check()
         await self._server.start()
         self._watch = asyncio.create_task(self._watch_database())
