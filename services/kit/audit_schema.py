@@ -107,6 +107,27 @@ INTERNAL_FUNCTIONS = {
         END
         $$
     """,
+    # The rows stay, and say nothing any more about people who are erased: no id,
+    # no address, no value. What others did to their own data stays theirs. For
+    # functions of the tables' owner that remove people; how many rows it were.
+    "audit_forget(uuid[])": f"""
+        CREATE FUNCTION audit_forget(people uuid[]) RETURNS bigint
+        LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+        AS $$
+        DECLARE
+          stripped bigint;
+        BEGIN
+          UPDATE public.audit_log SET action_by = 'erased', ip_address = NULL, user_agent = NULL
+          WHERE action_by = ANY (people::text[]) AND {FOREIGN};
+          UPDATE public.audit_log SET
+            user_id = NULL, record_id = NULL, old_values = NULL, new_values = NULL, ip_address = NULL,
+            user_agent = NULL, action_by = CASE WHEN action_by = user_id::text THEN 'erased' ELSE action_by END
+          WHERE user_id = ANY (people);
+          GET DIAGNOSTICS stripped = ROW_COUNT;
+          RETURN stripped;
+        END
+        $$
+    """,
     # One row a statement and person: what machines send would else be stored twice.
     "audit_series()": """
         CREATE FUNCTION audit_series() RETURNS trigger
@@ -179,28 +200,18 @@ APP_FUNCTIONS = {
         END
         $$
     """,
-    # The rows stay, and say nothing any more about the person who is erased: no
-    # id, no address, no value. What others did to their own data stays theirs.
-    "anonymise_audit()": f"""
+    "anonymise_audit()": """
         CREATE FUNCTION anonymise_audit() RETURNS bigint
         LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
         AS $$
         DECLARE
           subject uuid := nullif(current_setting('app.subject_id', true), '')::uuid;
-          stripped bigint;
         BEGIN
           IF subject IS NULL OR coalesce(current_setting('app.role', true), '') <> 'service'
             OR coalesce(current_setting('app.actor_id', true), '') NOT LIKE 'service:%' THEN
             RAISE EXCEPTION 'only a service may strip a person from the audit log' USING ERRCODE = '42501';
           END IF;
-          UPDATE public.audit_log SET action_by = 'erased', ip_address = NULL, user_agent = NULL
-          WHERE action_by = subject::text AND user_id IS DISTINCT FROM subject AND {FOREIGN};
-          UPDATE public.audit_log SET
-            user_id = NULL, record_id = NULL, old_values = NULL, new_values = NULL, ip_address = NULL,
-            user_agent = NULL, action_by = CASE action_by WHEN subject::text THEN 'erased' ELSE action_by END
-          WHERE user_id = subject;
-          GET DIAGNOSTICS stripped = ROW_COUNT;
-          RETURN stripped;
+          RETURN public.audit_forget(ARRAY[subject]);
         END
         $$
     """,

@@ -14,7 +14,7 @@ Rows = list[dict[str, Any]]
 
 
 class Sql:
-    """One database: `run` as the app about somebody, `trail` and `all_rows` as its owner sees them."""
+    """One database: `run` speaks to it as the app about somebody, `own` and `trail` as the owner of its tables."""
 
     def __init__(self, database: ServiceDatabase) -> None:
         self.database = database
@@ -43,6 +43,38 @@ class Sql:
 def act(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, true)", [f"app.{name}", value])
+
+
+IMPORT = (
+    "INSERT INTO imports (id, user_id, source, file_name, file_size_bytes, file_sha256)"
+    " VALUES (%s, %s, 'apple_health', %s, 1, 'ab')"
+)
+DAY = "INSERT INTO wearable_daily (id, user_id, date, source, steps, import_id) VALUES (%s, %s, %s, 'garmin', %s, %s)"
+
+
+def import_of(sql: Sql, person: UUID, **settings: str) -> UUID:
+    import_id = uuid4()
+    sql.run(person, IMPORT, import_id, person, "export.zip", **settings)
+    return import_id
+
+
+def sign_up(identity: Sql, person: UUID) -> None:
+    with identity.connect(person) as app:
+        app.execute(
+            "INSERT INTO users (id, email, password_hash, display_name, account_id)"
+            " VALUES (%(id)s, 'ada@example.com', '$argon2id$of-ada', 'Ada', %(id)s)",
+            {"id": person},
+        )
+        app.execute("INSERT INTO accounts (id, owner_id) VALUES (%(id)s, %(id)s)", {"id": person})
+
+
+def days(sql: Sql, person: UUID, count: int, import_id: UUID | None = None, **settings: str) -> None:
+    sql.run(
+        person,
+        "INSERT INTO wearable_daily (id, user_id, date, source, steps, import_id)"
+        " SELECT gen_random_uuid(), %s, date '2025-12-30' + n, 'garmin', n, %s FROM generate_series(0, %s) n",
+        person, import_id, count - 1, **settings,
+    )  # fmt: skip
 
 
 @pytest.fixture

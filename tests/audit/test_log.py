@@ -1,7 +1,6 @@
 """What PostgreSQL itself writes into the audit log and refuses to do with it, whatever the app asks."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,38 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from tests.audit.conftest import Sql
-
-IMPORT = (
-    "INSERT INTO imports (id, user_id, source, file_name, file_size_bytes, file_sha256)"
-    " VALUES (%s, %s, 'apple_health', %s, 1, 'ab')"
-)
-DAY = "INSERT INTO wearable_daily (id, user_id, date, source, steps, import_id) VALUES (%s, %s, %s, 'garmin', %s, %s)"
-
-
-def import_of(sql: Sql, person: UUID, **settings: str) -> UUID:
-    import_id = uuid4()
-    sql.run(person, IMPORT, import_id, person, "export.zip", **settings)
-    return import_id
-
-
-def sign_up(identity: Sql, person: UUID) -> None:
-    with identity.connect(person) as app:
-        app.execute(
-            "INSERT INTO users (id, email, password_hash, display_name, account_id)"
-            " VALUES (%(id)s, 'ada@example.com', '$argon2id$of-ada', 'Ada', %(id)s)",
-            {"id": person},
-        )
-        app.execute("INSERT INTO accounts (id, owner_id) VALUES (%(id)s, %(id)s)", {"id": person})
-
-
-def days(sql: Sql, person: UUID, count: int, import_id: UUID | None = None, **settings: str) -> None:
-    sql.run(
-        person,
-        "INSERT INTO wearable_daily (id, user_id, date, source, steps, import_id)"
-        " SELECT gen_random_uuid(), %s, date '2025-12-30' + n, 'garmin', n, %s FROM generate_series(0, %s) n",
-        person, import_id, count - 1, **settings,
-    )  # fmt: skip
+from tests.audit.conftest import DAY, IMPORT, Sql, days, import_of, sign_up
 
 
 def test_a_row_says_who_did_what_for_whom_and_from_where(tracking: Sql, ada: UUID) -> None:
@@ -287,122 +255,6 @@ def test_what_a_client_sends_is_kept_short(tracking: Sql, ada: UUID) -> None:
     import_of(tracking, ada, user_agent="a" * 9000, address="b" * 9000, request_id="c" * 9000)
     (row,) = tracking.trail(ada)
     assert [len(row[name]) for name in ("user_agent", "ip_address", "request_id")] == [512, 64, 128]
-
-
-def partitions(sql: Sql) -> list[str]:
-    rows = sql.own(
-        "SELECT relname FROM pg_class WHERE relname ~ '^audit_log_[0-9]{4}q[1-4]$' AND relispartition ORDER BY 1"
-    )
-    return [row["relname"] for row in rows]
-
-
-def test_quarters_reach_from_now_to_two_years_ahead(tracking: Sql) -> None:
-    rows = tracking.own(
-        "SELECT 'audit_log_' || to_char(now() AT TIME ZONE 'UTC' + n * interval '3 months', 'YYYY\"q\"Q') AS name"
-        " FROM generate_series(0, 8) n"
-    )
-    assert partitions(tracking) == [row["name"] for row in rows]
-    assert tracking.run("", "SELECT make_audit_quarters(current_date, current_date + 731)") == [
-        {"make_audit_quarters": 0}
-    ]
-
-
-def test_a_quarter_begins_and_ends_in_utc_wherever_the_server_is(tracking: Sql) -> None:
-    tracking.own("SET timezone = 'Pacific/Kiritimati'; SELECT make_audit_quarters(current_date, current_date + 1100)")
-    with psycopg.connect(tracking.database.migrator_url) as owner:
-        owner.execute("SET timezone = 'UTC'")
-        bounds = owner.execute(
-            "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = %s", [partitions(tracking)[-1]]
-        ).fetchone()
-    assert bounds is not None
-    assert bounds[0].count("01 00:00:00+00'") == 2
-
-
-def test_a_write_makes_the_quarter_that_is_missing(tracking: Sql, ada: UUID) -> None:
-    made_ahead = partitions(tracking)
-    for name in made_ahead:
-        tracking.own(f"DROP TABLE {name}")
-    days(tracking, ada, 5)
-    import_of(tracking, ada)
-    assert partitions(tracking) == made_ahead[:1]
-    assert [row["action"] for row in tracking.trail(ada)] == ["BATCH", "INSERT"]
-    # It is as protected as those that were made ahead.
-    assert tracking.run(uuid4(), "SELECT * FROM audit_log") == []
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        tracking.run(ada, f"SELECT * FROM {made_ahead[0]}")
-
-
-def test_two_writes_at_once_make_the_missing_quarter_once(tracking: Sql) -> None:
-    for name in partitions(tracking):
-        tracking.own(f"DROP TABLE {name}")
-    people = [uuid4() for _ in range(4)]
-    threads = [threading.Thread(target=import_of, args=(tracking, person)) for person in people]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [len(tracking.trail(person)) for person in people] == [1, 1, 1, 1]
-    assert len(partitions(tracking)) == 1
-
-
-@pytest.mark.parametrize(
-    "period",
-    [
-        "NULL, current_date",
-        "current_date, current_date - 1",
-        "current_date - 400, current_date",
-        "current_date, date '9999-12-31'",
-    ],
-)
-def test_the_app_makes_no_senseless_quarters(tracking: Sql, period: str) -> None:
-    with pytest.raises(psycopg.errors.InvalidParameterValue):
-        tracking.run("", f"SELECT make_audit_quarters({period})")
-
-
-SERVICE = {"actor_id": "service:identity", "role": "service"}
-
-
-def test_a_person_who_is_erased_is_in_no_row_any_more_and_the_rows_stay(tracking: Sql, ada: UUID) -> None:
-    client, coach = uuid4(), uuid4()
-    import_of(tracking, ada, address="192.0.2.7", user_agent="ada's phone")
-    import_of(tracking, ada, actor_id=str(coach), address="192.0.2.8")
-    import_of(tracking, client, actor_id=str(ada), address="192.0.2.7", user_agent="ada's phone")
-    days(tracking, ada, 3)
-    before = tracking.own("SELECT count(*) FROM audit_log")[0]["count"]
-    (client_before,) = tracking.trail(client)
-    assert tracking.run(ada, "SELECT anonymise_audit()", **SERVICE) == [{"anonymise_audit": 3}]
-    rows = tracking.own("SELECT * FROM audit_log")
-    assert len(rows) == before
-    assert str(ada) not in str(rows)
-    assert "192.0.2" not in str(rows)
-    assert "phone" not in str(rows)
-    assert sum(row["user_id"] is None for row in rows) == 3
-    # What she did to another's data is still in that person's trail, with its values.
-    (client_after,) = tracking.trail(client)
-    assert client_after["new_values"] == client_before["new_values"]
-    assert client_after["action_by"] == "erased"
-    assert tracking.run(ada, "SELECT anonymise_audit()", **SERVICE) == [{"anonymise_audit": 0}]
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"actor_id": "", "role": ""},
-        {"role": "user"},
-        {"role": "admin"},
-        {"role": "service"},
-        {"actor_id": "service:identity", "role": "admin"},
-        {**SERVICE, "subject_id": ""},
-    ],
-)
-def test_nobody_but_a_service_strips_the_log_and_only_about_its_subject(
-    tracking: Sql, ada: UUID, settings: dict[str, str]
-) -> None:
-    import_of(tracking, ada)
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        tracking.run(ada, "SELECT anonymise_audit()", **settings)
-    tracking.run(uuid4(), "SELECT anonymise_audit()", **SERVICE)
-    assert tracking.trail(ada)[0]["new_values"] is not None
 
 
 JSON = st.recursive(
