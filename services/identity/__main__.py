@@ -107,7 +107,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
             ),
             Servicer(
-                OAuthServicer(database, flows, sessions._start_session, jobs, settings.mailer),
+                OAuthServicer(database, flows, sessions._start_session, factors, proofs, jobs, settings.mailer),
                 oauth_pb2_grpc.add_OAuthServiceServicer_to_server,
                 oauth_pb2.DESCRIPTOR.services_by_name["OAuthService"],
             ),

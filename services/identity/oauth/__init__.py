@@ -15,8 +15,10 @@ from services.identity.oauth.flows import Flows
 from services.identity.oauth.identities import link_first
 from services.identity.oauth.relying_party import Person
 from services.identity.oauth.tables import FIND_IDENTITY
+from services.identity.second_factors.factors import SecondFactors
+from services.identity.second_factors.proof import Proofs
 from services.identity.sessions import FIND_CREDENTIALS
-from services.identity.users import acting, normalise_email, to_message, users
+from services.identity.users import PUBLIC, acting, normalise_email, to_message, users
 from services.kit.database import Database, uuid7
 from services.kit.errors import ServiceError
 from services.kit.jobs import Jobs
@@ -27,6 +29,9 @@ from vitalis.identity.v1 import oauth_pb2_grpc, sessions_pb2
 Context = grpc.aio.ServicerContext[Any, Any]
 StartSession = Callable[[AsyncConnection, UUID, str], Awaitable[sessions_pb2.Tokens]]
 
+LOGGED_IN = (
+    sa.update(users).where(users.c.id == sa.bindparam("key_id")).values(last_login_at=sa.func.now()).returning(*PUBLIC)
+)
 LINKED = """An account at {provider} has been linked to your account: from now on it logs you in.
 
 If that was not you, log in, unlink it under "identities", and change your password.
@@ -35,11 +40,20 @@ If that was not you, log in, unlink it under "identities", and change your passw
 
 class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
     def __init__(
-        self, database: Database, flows: Flows, start_session: StartSession, jobs: Jobs, mailer: Mailer
+        self,
+        database: Database,
+        flows: Flows,
+        start_session: StartSession,
+        factors: SecondFactors,
+        proofs: Proofs,
+        jobs: Jobs,
+        mailer: Mailer,
     ) -> None:
         self.database = database
         self._flows = flows
         self._start_session = start_session
+        self._factors = factors
+        self._proofs = proofs
         self._jobs = jobs
         self._mailer = mailer
         self._tell = jobs.job("tell_identity_linked", attempts=ATTEMPTS)(self.tell_identity_linked)
@@ -50,7 +64,7 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
         return pb.StartOAuthResponse(authorization=await self._flows.begin(request.provider, request.redirect_uri))
 
     async def CompleteOAuth(self, request: pb.CompleteOAuthRequest, context: Context) -> pb.CompleteOAuthResponse:
-        """A session of whom the identity belongs to, or of a new person.
+        """A session of whom the identity belongs to, or of a new person; a challenge for who has a second factor.
 
         Raises OAUTH_STATE_INVALID, OAUTH_REFUSED, OAUTH_EMAIL_MISSING,
         OAUTH_LINK_FIRST, OAUTH_ACCOUNT_CLOSED.
@@ -64,14 +78,17 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
         vault = self.database.vault
         async with self.database.transaction(acting(user_id)) as connection:
             if found:
-                row = await identities.log_in(connection, user_id)
+                await identities.require_active(connection, user_id)
                 kept = await identities.refresh(connection, vault, request.provider, person)
             else:
-                row = await identities.sign_up(connection, user_id, person)
+                await identities.sign_up(connection, user_id, person)
                 kept = await identities.add(connection, vault, user_id, request.provider, person, used=True) is not None
             if not kept:
                 # Unlinked, or signed up, by another request of this moment.
                 raise ServiceError("OAUTH_STATE_INVALID", "the log-in has to begin again")
+            if challenge := await self._factors.challenge_or_none(connection, user_id):
+                return pb.CompleteOAuthResponse(challenge=challenge)
+            row = (await connection.execute(LOGGED_IN, {"key_id": user_id})).one()
             tokens = await self._start_session(connection, user_id, row.role)
         return pb.CompleteOAuthResponse(user=to_message(row), tokens=tokens)
 
@@ -89,7 +106,11 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
                 raise link_first()
 
     async def StartLink(self, request: pb.StartLinkRequest, context: Context) -> pb.StartLinkResponse:
-        """The way to the provider. Raises OAUTH_PROVIDER_UNKNOWN, OAUTH_REDIRECT_NOT_ALLOWED."""
+        """The way to the provider.
+
+        Raises PROOF_REFUSED, TOO_MANY_ATTEMPTS, OAUTH_PROVIDER_UNKNOWN, OAUTH_REDIRECT_NOT_ALLOWED.
+        """
+        await self._proofs.demand(request.proof)
         authorization = await self._flows.begin(request.provider, request.redirect_uri, request.user_id)
         return pb.StartLinkResponse(authorization=authorization)
 
@@ -112,7 +133,8 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
     ListIdentities = list_(identities.IDENTITIES)
 
     async def UnlinkIdentity(self, request: pb.UnlinkIdentityRequest, context: Context) -> pb.UnlinkIdentityResponse:
-        """Raises NOT_FOUND, LAST_WAY_TO_LOG_IN."""
+        """Raises PROOF_REFUSED, TOO_MANY_ATTEMPTS, NOT_FOUND, LAST_WAY_TO_LOG_IN."""
+        await self._proofs.demand(request.proof)
         async with self.database.transaction() as connection:
             await identities.remove(connection, UUID(request.user_id), UUID(request.id))
         return pb.UnlinkIdentityResponse()

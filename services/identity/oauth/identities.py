@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.identity.accounts import accounts
 from services.identity.oauth.relying_party import Person
 from services.identity.oauth.tables import oauth_identities
-from services.identity.users import PUBLIC, normalise_email, users
+from services.identity.users import normalise_email, users
 from services.kit.database import uuid7
 from services.kit.errors import ServiceError, not_found
 from services.kit.resources import Resource
@@ -26,7 +26,7 @@ IDENTITIES = Resource(
 )
 
 
-async def sign_up(connection: AsyncConnection, user_id: UUID, person: Person) -> sa.Row[Any]:
+async def sign_up(connection: AsyncConnection, user_id: UUID, person: Person) -> None:
     """A new person without a password, on a transaction of theirs. Raises OAUTH_LINK_FIRST.
 
     Their address is verified only on the word of who answers for it; any other
@@ -41,33 +41,25 @@ async def sign_up(connection: AsyncConnection, user_id: UUID, person: Person) ->
             display_name=person.name or email.partition("@")[0],
             account_id=account_id,
             email_verified_at=sa.func.now() if person.email_proved else None,
-            last_login_at=sa.func.now(),
         )
         .on_conflict_do_nothing(
             index_elements=["email"],
             index_where=sa.and_(users.c.deleted_at.is_(None), users.c.email_verified_at.is_not(None)),
         )
-        .returning(*PUBLIC)
+        .returning(users.c.id)
     )
-    row = (await connection.execute(insert)).one_or_none()
-    if row is None:
+    if (await connection.execute(insert)).one_or_none() is None:
         raise link_first()
     await connection.execute(sa.insert(accounts).values(id=account_id, owner_id=user_id))
-    return row
 
 
-async def log_in(connection: AsyncConnection, user_id: UUID) -> sa.Row[Any]:
-    """The person, on a transaction of theirs. Raises OAUTH_ACCOUNT_CLOSED."""
-    update = (
-        sa.update(users)
-        .where(users.c.id == user_id, users.c.deleted_at.is_(None), users.c.account_status == "active")
-        .values(last_login_at=sa.func.now())
-        .returning(*PUBLIC)
+async def require_active(connection: AsyncConnection, user_id: UUID) -> None:
+    """Raises OAUTH_ACCOUNT_CLOSED. Until the transaction ends nobody suspends the person."""
+    active = sa.select(users.c.id).where(
+        users.c.id == user_id, users.c.deleted_at.is_(None), users.c.account_status == "active"
     )
-    row = (await connection.execute(update)).one_or_none()
-    if row is None:
+    if (await connection.execute(active.with_for_update(key_share=True))).one_or_none() is None:
         raise ServiceError("OAUTH_ACCOUNT_CLOSED", "the account is suspended or deleted")
-    return row
 
 
 async def add(

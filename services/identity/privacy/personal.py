@@ -4,6 +4,7 @@ from services.identity.accounts import account_invitations, accounts
 from services.identity.base import IDEMPOTENCY_KEYS, metadata
 from services.identity.oauth.tables import oauth_identities
 from services.identity.second_factors.challenges import challenges
+from services.identity.second_factors.passkeys import passkeys
 from services.identity.second_factors.recovery_codes import recovery_codes
 from services.identity.second_factors.totp import totp_factors
 from services.identity.sessions import refresh_tokens
@@ -22,6 +23,7 @@ PERSONAL = PersonalData(
     secret={
         users.name: {"password_hash": "opens the account"},
         account_invitations.name: {"token_sha256": "of a credential"},
+        passkeys.name: {"credential_id": "means something to the device alone", "public_key": "of a credential"},
         recovery_codes.name: {"code_sha256": "opens the account"},
         totp_factors.name: {"secret": "opens the account"},
         refresh_tokens.name: {"token_sha256": "of a credential"},

@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
-from email import message_from_bytes, policy
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import httpx
+import jwt
 import psycopg
 import pytest
 from psycopg.rows import dict_row
@@ -15,9 +16,11 @@ from services.identity.oauth.flow import Flow
 from services.kit.caller import Caller
 from tests.harness import failure, person, reason
 from tests.identity.conftest import Identity
+from tests.identity.factors import BY_PASSWORD, PASSWORD_HASH, somebody
 from tests.identity.oauth.conftest import REDIRECT, Strict, query_of
 from vitalis.identity.v1 import oauth_pb2 as pb
 from vitalis.identity.v1 import oauth_pb2_grpc
+from vitalis.identity.v1.second_factors_pb2 import Proof
 
 
 class Client:
@@ -48,8 +51,10 @@ class Client:
         answer: pb.CompleteOAuthResponse = await self.complete(**await self.come_back(**person))
         return answer
 
-    async def start_link(self, caller: Caller) -> dict[str, str]:
-        request = pb.StartLinkRequest(user_id=caller.subject, provider=self.provider, redirect_uri=REDIRECT)
+    async def start_link(self, caller: Caller, proof: Proof | None = None) -> dict[str, str]:
+        request = pb.StartLinkRequest(
+            user_id=caller.subject, provider=self.provider, redirect_uri=REDIRECT, proof=proof
+        )
         begun = (await self.stub.StartLink(request, metadata=self.identity.metadata(caller))).authorization
         return {**self.strict.consent(begun.authorization_url), "binding": begun.binding}
 
@@ -61,14 +66,24 @@ class Client:
         request = pb.ListIdentitiesRequest(user_id=caller.subject, **page)
         return list((await self.stub.ListIdentities(request, metadata=self.identity.metadata(caller))).identities)
 
-    def unlink(self, caller: Caller, identity_id: str) -> Any:
-        request = pb.UnlinkIdentityRequest(user_id=caller.subject, id=identity_id)
+    def unlink(self, caller: Caller, identity_id: str, proof: Proof | None = None) -> Any:
+        request = pb.UnlinkIdentityRequest(user_id=caller.subject, id=identity_id, proof=proof)
         return self.stub.UnlinkIdentity(request, metadata=self.identity.metadata(caller))
 
 
 @pytest.fixture
 def client(identity: Identity, strict: Strict) -> Client:
     return Client(identity, strict)
+
+
+def just_now(answer: pb.CompleteOAuthResponse) -> Caller:
+    """Who has just logged in, in that session: for who has no password it is proof enough."""
+    claims = jwt.decode(answer.tokens.access_token, options={"verify_signature": False})
+    return replace(person(answer.user.id), session_id=claims["sid"])
+
+
+async def with_password(identity: Identity, email: str) -> Caller:
+    return person(await identity.make_person(email, password_hash=PASSWORD_HASH))
 
 
 def rows(identity: Identity, query: str, *parameters: Any) -> list[dict[str, Any]]:
@@ -148,7 +163,8 @@ async def test_a_code_in_another_client_logs_nobody_in(client: Client) -> None:
 
 
 async def test_a_state_belongs_to_its_provider_and_purpose(client: Client, identity: Identity) -> None:
-    ada, bert = person((await client.log_in()).user.id), person((await client.log_in(sub="b", email="b@b.b")).user.id)
+    ada = just_now(await client.log_in())
+    bert = just_now(await client.log_in(sub="b", email="b@b.example"))
     assert await reason(client.complete(**await client.come_back(), provider="other")) == "OAUTH_STATE_INVALID"
     # A log-in is not ended as a link, nor a link as a log-in, nor by somebody else.
     assert await reason(client.link(ada, **await client.come_back())) == "OAUTH_STATE_INVALID"
@@ -187,9 +203,40 @@ async def test_the_providers_tokens_are_stored_encrypted(client: Client, identit
         assert token.encode() not in stored[column]
 
 
+async def test_a_stolen_access_token_links_and_unlinks_nothing(client: Client, identity: Identity) -> None:
+    known, stolen = just_now(await client.log_in()), await with_password(identity, "bert@example.com")
+    linked = (await client.identities(known))[0].id
+    for caller, proof in ((stolen, None), (stolen, Proof(password="guessed")), (person(known.subject), None)):
+        assert await reason(client.start_link(caller, proof)) == "PROOF_REFUSED"
+        assert await reason(client.unlink(caller, linked, proof)) == "PROOF_REFUSED"
+    rows(identity, "UPDATE sessions SET created_at = now() - interval '11 minutes'")
+    assert await reason(client.start_link(known)) == "PROOF_REFUSED"
+    assert rows(identity, "SELECT 1 FROM oauth_states") == []
+
+
+async def test_codes_are_not_guessed_here_either(client: Client, identity: Identity) -> None:
+    owner = await (await somebody(identity, identity.mailbox, password_hash=PASSWORD_HASH)).enable_totp()
+    caller, wrong = owner.caller, Proof(totp_code=owner.wrong_code())
+    guesses = [await reason(client.start_link(caller, wrong)) for _ in range(12)]
+    assert set(guesses) == {"PROOF_REFUSED", "TOO_MANY_ATTEMPTS"}
+    assert await reason(client.unlink(caller, str(UUID(int=7)), wrong)) == "TOO_MANY_ATTEMPTS"
+
+
+async def test_who_has_a_second_factor_is_asked_for_it(client: Client, identity: Identity, strict: Strict) -> None:
+    owner = await (await somebody(identity, identity.mailbox)).enable_totp()
+    await client.link(owner.caller, **await client.start_link(owner.caller, BY_PASSWORD))
+    before = rows(identity, "SELECT count(*) AS sessions FROM sessions")
+    answer = await client.log_in()
+    assert not answer.HasField("tokens")
+    assert not answer.HasField("user")
+    assert set(answer.challenge.methods) == {"totp", "recovery_code"}
+    assert rows(identity, "SELECT count(*) AS sessions FROM sessions") == before
+    assert rows(identity, "SELECT last_login_at FROM users") == [{"last_login_at": None}]
+
+
 async def test_an_unknown_provider_or_redirect(client: Client, identity: Identity, strict: Strict) -> None:
     unknown = Client(identity, strict, "unknown")
-    somebody = person((await client.log_in()).user.id)
+    somebody = just_now(await client.log_in())
     back = await client.come_back()
     assert await reason(unknown.start()) == "OAUTH_PROVIDER_UNKNOWN"
     assert await reason(unknown.complete(**back)) == "OAUTH_PROVIDER_UNKNOWN"
@@ -202,23 +249,22 @@ async def test_an_unknown_provider_or_redirect(client: Client, identity: Identit
 
 
 async def test_an_address_of_somebody_is_not_linked_in_silence(client: Client, identity: Identity) -> None:
-    ada = await identity.register(email="ada@example.com")
+    caller = await with_password(identity, "ada@example.com")
     assert await reason(client.log_in()) == "OAUTH_LINK_FIRST"
     # Also where the provider is not the one to say so: the address is that person's all the same.
     assert await reason(client.log_in(sub="x", email="ADA@example.com")) == "OAUTH_LINK_FIRST"
     assert len(rows(identity, "SELECT 1 FROM users")) == 1
     assert rows(identity, "SELECT 1 FROM oauth_identities") == []
-    caller = person(ada.user.id)
-    linked = (await client.link(caller, **await client.start_link(caller))).identity
-    assert (linked.user_id, linked.provider) == (ada.user.id, "strict")
+    linked = (await client.link(caller, **await client.start_link(caller, BY_PASSWORD))).identity
+    assert (linked.user_id, linked.provider) == (caller.subject, "strict")
     assert not linked.HasField("last_used_at")
-    assert (await client.log_in(sub="x")).user.id == ada.user.id
+    assert (await client.log_in(sub="x")).user.id == caller.subject
     assert [(one.id, one.HasField("last_used_at")) for one in await client.identities(caller)] == [(linked.id, True)]
 
 
 async def test_an_address_that_is_not_proved_is_nobodys_yet(client: Client, identity: Identity) -> None:
     """The answer is the same whether or not somebody has the address, and nobody gets anything of theirs."""
-    await identity.register(email="ada@example.com")
+    await identity.make_person("ada@example.com")
     taken = await client.log_in(sub="a", email_verified=False)
     free = await client.log_in(sub="b", email="free@example.com", email_verified=False)
     foreign = await client.log_in(sub="c", email="c@bank.example")
@@ -251,7 +297,7 @@ async def test_a_refusal_says_nothing_of_the_provider(client: Client, strict: St
     back = await client.come_back()
     error = await failure(client.complete(**{**back, "code": "wrong"}))
     assert (error.reason.name, "script" in error.message) == ("OAUTH_REFUSED", False)
-    somebody = person((await client.log_in()).user.id)
+    somebody = just_now(await client.log_in())
     back = await client.start_link(somebody)
     assert await reason(client.link(somebody, **{**back, "code": "wrong"})) == "OAUTH_REFUSED"
 
@@ -266,32 +312,26 @@ async def test_of_two_at_once_one_signs_up(client: Client, identity: Identity) -
 
 
 async def test_an_identity_is_one_persons(client: Client, identity: Identity) -> None:
-    ada, bert = person((await client.log_in()).user.id), await identity.register(email="bert@example.com")
-    caller = person(bert.user.id)
-    for somebody in (ada, caller):
-        back = await client.start_link(somebody)
-        assert await reason(client.link(somebody, **back)) == "IDENTITY_TAKEN"
+    ada, caller = just_now(await client.log_in()), await with_password(identity, "bert@example.com")
+    for linking, proof in ((ada, None), (caller, BY_PASSWORD)):
+        back = await client.start_link(linking, proof)
+        assert await reason(client.link(linking, **back)) == "IDENTITY_TAKEN"
     assert await client.identities(caller) == []
-    assert await reason(client.unlink(caller, (await client.identities(ada))[0].id)) == "NOT_FOUND"
+    adas = (await client.identities(ada))[0].id
+    assert await reason(client.unlink(caller, adas, BY_PASSWORD)) == "NOT_FOUND"
 
 
-async def test_a_person_is_told_of_a_new_way_in(
-    client: Client, identity: Identity, strict: Strict, settings: Any
-) -> None:
-    caller = person((await identity.register(email="bert@example.com")).user.id)
-    await client.link(caller, **await client.start_link(caller))
-    jobs = identity.running.parts.jobs
-    assert jobs
-    await jobs.app.run_worker_async(wait=False, install_signal_handlers=False)
-    mailbox = settings[0].mailbox
-    mails = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in mailbox.glob("*.eml")]
-    [mail] = [mail for mail in mails if mail["Subject"] == "A new way to log in"]
+async def test_a_person_is_told_of_a_new_way_in(client: Client, identity: Identity) -> None:
+    caller = await with_password(identity, "bert@example.com")
+    await client.link(caller, **await client.start_link(caller, BY_PASSWORD))
+    await identity.run_jobs()
+    [mail] = [mail for mail in identity.mails() if mail["Subject"] == "A new way to log in"]
     assert mail["To"] == "bert@example.com"
     assert "strict" in mail.get_content()
 
 
 async def test_the_last_way_in_stays(client: Client, identity: Identity, strict: Strict) -> None:
-    caller = person((await client.log_in()).user.id)
+    caller = just_now(await client.log_in())
     first = (await client.identities(caller))[0]
     assert await reason(client.unlink(caller, first.id)) == "LAST_WAY_TO_LOG_IN"
     other = Client(identity, strict, "other")
@@ -306,11 +346,11 @@ async def test_the_last_way_in_stays(client: Client, identity: Identity, strict:
 
 
 async def test_with_a_password_every_identity_can_go(client: Client, identity: Identity) -> None:
-    caller = person((await identity.register(email="ada@example.com")).user.id)
-    linked = (await client.link(caller, **await client.start_link(caller))).identity
-    await client.unlink(caller, linked.id)
+    caller = await with_password(identity, "ada@example.com")
+    linked = (await client.link(caller, **await client.start_link(caller, BY_PASSWORD))).identity
+    await client.unlink(caller, linked.id, BY_PASSWORD)
     assert await client.identities(caller) == []
-    assert await reason(client.unlink(caller, linked.id)) == "NOT_FOUND"
+    assert await reason(client.unlink(caller, linked.id, BY_PASSWORD)) == "NOT_FOUND"
     # It is a stranger's again, with an address that is somebody's.
     assert await reason(client.log_in()) == "OAUTH_LINK_FIRST"
 
@@ -326,7 +366,8 @@ async def test_a_provider_that_is_down_is_an_outage_and_holds_no_connection(
         await asyncio.sleep(0.01)
     # More of them than the pool has connections, and yet others get theirs.
     assert identity.running.pool.pool.max_size < len(backs)
-    await asyncio.wait_for(identity.register(email="bert@example.com"), 1.5)
+    bert = await identity.make_person("bert@example.com")
+    assert await asyncio.wait_for(identity.get_user(bert, person(bert)), 1.5)
     errors = [await failure(attempt) for attempt in hanging]
     assert {error.reason.name for error in errors} == {"UNAVAILABLE"}
     assert {error.retry_after_seconds for error in errors} == {5}
