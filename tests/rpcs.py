@@ -4,6 +4,7 @@ What later proto files add is found here by itself.
 """
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from protos.generate import DESCRIPTOR_SET, GEN
 from vitalis.options.v1 import options_pb2
 
 MOMENT = timestamp_pb2.Timestamp(seconds=1_767_225_600)
+TOMORROW = timestamp_pb2.Timestamp(seconds=int(time.time()) + 86_400)
 # What asks for a special treatment of the request, or is not the caller's to set.
 NEVER_SET = frozenset({"request_id", "page_token", "page_size", "update_mask", "etag", "show_deleted"})
 VALIDATOR = Validator()
@@ -174,7 +176,7 @@ def value(field: Any) -> Any:
 def single(field: Any, rules: Any) -> Any:
     if field.message_type:
         if field.message_type.full_name == MOMENT.DESCRIPTOR.full_name:
-            return MOMENT
+            return TOMORROW if rules.timestamp.gt_now else MOMENT
         return sample(message_factory.GetMessageClass(field.message_type))
     if field.enum_type:
         return field.enum_type.values[-1].number

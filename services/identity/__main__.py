@@ -21,6 +21,8 @@ from services.identity.second_factors.passkey_rpcs import PasskeysServicer
 from services.identity.second_factors.proof import Proofs
 from services.identity.sessions import SessionsServicer
 from services.identity.settings import IdentitySettings
+from services.identity.sharing import GrantsServicer
+from services.identity.sharing.invitations import Invitations
 from services.identity.tokens import AccessTokens
 from services.identity.users import UsersServicer
 from services.kit.client import open_channels
@@ -46,6 +48,8 @@ from vitalis.identity.v1 import (
     second_factors_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
+    sharing_pb2,
+    sharing_pb2_grpc,
     users_pb2,
     users_pb2_grpc,
 )
@@ -95,6 +99,11 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 PreferencesServicer(database),
                 preferences_pb2_grpc.add_PreferencesServiceServicer_to_server,
                 preferences_pb2.DESCRIPTOR.services_by_name["PreferencesService"],
+            ),
+            Servicer(
+                GrantsServicer(database, Invitations(jobs, database, settings.mailer)),
+                sharing_pb2_grpc.add_GrantsServiceServicer_to_server,
+                sharing_pb2.DESCRIPTOR.services_by_name["GrantsService"],
             ),
             Servicer(
                 sessions,

@@ -209,7 +209,7 @@ def _nested_reader(message: Any) -> Callable[[dict[str, Any]], Any]:
 
 def _writer(field: Any) -> Callable[[Any], Any] | None:
     if field.message_type is None:
-        return None
+        return list if field.is_repeated else None
     if field.message_type.full_name == TIMESTAMP:
         return _refusing(field.name, "must be an instant of the years 1 to 9999", _instant)
     if field.is_repeated and not field.message_type.GetOptions().map_entry:

@@ -11,6 +11,7 @@ OWNERS_ALONE = {
     "audit": "shows what was before, addresses, and what other people with a grant do",
     "identities": "who is let in as this person; it would be the account itself that is shared",
     "account": "what is paid for, and with whom",
+    "sharing": "what was granted cannot be granted on, and who else sees what is nobody's business",
     "preferences": "how a person's own screens look and what they are told; of no use to anybody else",
     "second_factors": "how somebody logs in",
     "profile.write": "who somebody is, only they say",

@@ -95,6 +95,26 @@ async def _invited(running: Running) -> Owned:
     return Owned(owner, answer.account_invitation.id)
 
 
+async def _sharing(running: Running) -> Owned:
+    owner, _ = await make("users", running)
+    create = next(rpc for rpc in rpcs() if rpc.method.name == "CreateGrant")
+    return Owned(owner, (await call(running, create, owner, request_id=REQUEST_ID)).grant.id)
+
+
+async def _shared_with(running: Running) -> Owned:
+    """Somebody who has been given something, without the mail that asks for it."""
+    grantee, _ = await make("users", running)
+    grant_id = str(uuid7())
+    with psycopg.connect(running.database.migrator_url) as connection:
+        connection.execute(
+            "INSERT INTO grants (id, user_id, grantee_email, grantee_id, scopes, relation, status, consent_version,"
+            " consent_address, invitation_expires_at, accepted_at)"
+            " VALUES (%s, %s, 'ada@example.com', %s, '{wearables.read}', 'person', 'active', '1', '', now(), now())",
+            [grant_id, insert_person(running.database, "owner@example.com"), grantee.subject],
+        )
+    return Owned(grantee, grant_id)
+
+
 def _as(collection: str) -> Maker:
     async def maker(running: Running) -> Owned:
         return await make(collection, running)
@@ -126,6 +146,8 @@ MAKERS: dict[str, Maker] = {
     "account-invitations": _invited,
     "second-factors": _with_second_factors,
     "passkeys": _with_second_factors,
+    "grants": _sharing,
+    "received-grants": _shared_with,
     "days": _as("wearable-daily"),
     "": _anything,
     "audit-trail": _registered,

@@ -30,6 +30,8 @@ FINE_FOR_THE_OWNER = {
     "",
     "ALREADY_EXISTS",
     "CODE_WRONG",
+    "GRANT_EXISTS",
+    "GRANT_TOKEN_INVALID",
     "IMPORT_ENDED",
     "IMPORT_NOT_ENDED",
     "INVITATION_INVALID",
@@ -61,7 +63,7 @@ async def test_nobody_reaches_another_persons_resources(rpc: Rpc, start: Start) 
         assert error == "NOT_FOUND" or answer == type(answer)() or rpc.collection == "audit-trail"
     else:
         # Somebody who never signed up has no row of their own to change, no provider is configured, nobody invited.
-        assert error in {"", "NOT_FOUND", "OAUTH_PROVIDER_UNKNOWN", "INVITATION_INVALID"} | PROOF
+        assert error in {"", "NOT_FOUND", "OAUTH_PROVIDER_UNKNOWN", "INVITATION_INVALID", "GRANT_TOKEN_INVALID"} | PROOF
     assert owner.subject not in str(answer)
     assert row_id not in str(answer)
     assert everything_about(running.database, owner.subject) == stored

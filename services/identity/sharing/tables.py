@@ -5,6 +5,8 @@ from sqlalchemy.dialects import postgresql
 
 from services.identity.base import metadata
 from services.kit.database import Statement, owned
+from services.kit.rows import RowMapping
+from vitalis.identity.v1 import sharing_pb2 as pb
 
 RELATIONS = ("person", "coach")
 PENDING, ACTIVE, DECLINED, REVOKED, EXPIRED = STATUSES = ("pending", "active", "declined", "revoked", "expired")
@@ -65,6 +67,26 @@ grants = sa.Table(
     sa.CheckConstraint("(status IN ('pending', 'active')) = (ended_at IS NULL)", name="ended"),
 )
 
+# How a grant stands by the database's clock; a job marks what has run out, later.
+STANDING = sa.case(
+    (sa.and_(grants.c.status == ACTIVE, grants.c.expires_at <= sa.func.now()), EXPIRED),
+    (
+        sa.and_(
+            grants.c.status == PENDING,
+            sa.func.least(grants.c.expires_at, grants.c.invitation_expires_at) <= sa.func.now(),
+        ),
+        EXPIRED,
+    ),
+    else_=grants.c.status,
+)
+LIVING = (PENDING, ACTIVE)
+GRANTS = RowMapping(pb.Grant, grants, hidden=("token_sha256",))
+COLUMNS = [STANDING.label("status") if column.name == "status" else column for column in GRANTS.columns(GRANTS.names)]
+MINE = (
+    grants.c.user_id == sa.bindparam("owner", type_=sa.Uuid(as_uuid=False)),
+    grants.c.id == sa.bindparam("grant", type_=sa.Uuid(as_uuid=False)),
+)
+
 # Functions of the migrations that run as the tables' owner.
 RESOLVE_CALLER = Statement(
     sa.select(sa.text("role, grant_id, scopes, seconds_left")).select_from(
@@ -74,7 +96,7 @@ RESOLVE_CALLER = Statement(
     )
 )
 FIND_GRANT = Statement(
-    sa.select(sa.text("user_id, grant_id")).select_from(
+    sa.select(sa.text("user_id, grantee_email")).select_from(
         sa.func.find_grant(sa.bindparam("token_sha256", type_=sa.LargeBinary)).table_valued()
     )
 )

@@ -30,12 +30,12 @@ RESOLVE_CALLER = """
         AND people.deleted_at IS NULL AND people.account_status = 'active'
     $$
 """
-# A token says which grant it is for, before its bearer is known to be the one it was sent to.
+# A token says whose offer it is, and to which address it was sent: only who has that address goes on.
 FIND_GRANT = """
-    CREATE FUNCTION find_grant(token_sha256 bytea) RETURNS TABLE (user_id uuid, grant_id uuid)
+    CREATE FUNCTION find_grant(token_sha256 bytea) RETURNS TABLE (user_id uuid, grantee_email text)
     LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
-      SELECT grants.user_id, grants.id FROM public.grants WHERE grants.token_sha256 = $1
+      SELECT grants.user_id, grants.grantee_email FROM public.grants WHERE grants.token_sha256 = $1
     $$
 """
 # Whoever was given something may know by whom.
@@ -132,7 +132,7 @@ def upgrade() -> None:
     # Who was given something sees that, and can do nothing about it here.
     op.execute(f"CREATE POLICY grantee ON grants FOR SELECT USING (grantee_id = {SUBJECT})")
     # Who it is for, the grantee's id says; their address is not kept in somebody else's trail.
-    audit_table("grants", secret=("grantee_email",))
+    audit_table("grants", secret=("grantee_email",), noise=("token_sha256",))
     for signature, definition in FUNCTIONS.items():
         install_function(signature, definition)
 
