@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness import failure, person, reason
 from tests.isolation.conftest import Start, start
-from tests.isolation.resources import call, entitled, make
+from tests.isolation.resources import call, entitled, make, signed_up
 from tests.rpcs import Rpc, ids, rpcs
 
 NOBODYS = "01930000-0000-7000-8000-00000000dead"
@@ -37,7 +37,7 @@ async def test_a_page_token_belongs_to_its_list_and_parameters(rpc: Rpc, start: 
 @documenting("REQUEST_ID_REUSED")
 async def test_a_request_id_belongs_to_one_request(rpc: Rpc, start: Start) -> None:
     running = await start(rpc.process)
-    ada = person()
+    ada = signed_up(running)
     first = await call(running, rpc, ada, request_id="r1")
     assert await call(running, rpc, ada, request_id="r1") == first
     changed = rpc.ask(user_id=ada.subject, request_id="r1")
@@ -45,7 +45,7 @@ async def test_a_request_id_belongs_to_one_request(rpc: Rpc, start: Start) -> No
     error = await failure(rpc.call(running.channel, changed, running.metadata(ada)))
     assert error.reason.name == "REQUEST_ID_REUSED"
     # Another person's request ids are their own.
-    await call(running, rpc, person(), request_id="r1")
+    await call(running, rpc, signed_up(running), request_id="r1")
 
 
 @documenting("DATE_OUT_OF_RANGE")
@@ -65,10 +65,13 @@ async def test_a_date_that_no_partition_has_is_named_as_the_reason(rpc: Rpc, sta
 
 
 def change(message: Any) -> bool:
-    """Makes it another request: the first number inside, or the file's name, differs."""
+    """Makes it another request: the first number inside, the file's name or the note differs."""
     for field, value in message.ListFields():
         if field.name == "file_name":
             message.file_name = "another.zip"
+            return True
+        if field.name == "note":
+            message.note = "another"
             return True
         if field.type in (field.TYPE_DOUBLE, field.TYPE_INT32):
             setattr(message, field.name, value + 1)

@@ -61,6 +61,13 @@ def _first_id(response: Any) -> str:
     return str(rows[0].id)
 
 
+def signed_up(running: Running) -> Caller:
+    """Somebody new, whom identity knows if it is asked about them."""
+    if running.name != "identity":
+        return person()
+    return person(insert_person(running.database, f"{uuid7()}@example.com"))
+
+
 async def _registered(running: Running) -> Owned:
     register = next(rpc for rpc in rpcs() if rpc.method.name == "Register")
     answer = await call(running, register, ANONYMOUS)
