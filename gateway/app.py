@@ -31,7 +31,7 @@ from gateway.settings import GatewaySettings
 from gateway.template import parse
 from gateway.tokens import AccessTokens, Jwks, Person
 from gateway.uploads import UploadRoute
-from services.kit.caller import GATEWAY, Caller, CallerSigner, load_private_key
+from services.kit.caller import GATEWAY, Caller, CallerSigner, watch_private_key
 from services.kit.errors import ServiceError, invalid
 from vitalis.identity.v1 import callers_pb2
 
@@ -256,7 +256,7 @@ def _route(rpc: Rpc, rule: Rule, call: object, settings: GatewaySettings) -> Rou
 def create_app(settings: GatewaySettings) -> tuple[Gateway, CORSMiddleware | Gateway]:
     """The gateway, and what to serve: itself, or itself behind CORS if origins are set."""
     contract = load(settings.descriptor_set, settings.services)
-    signer = CallerSigner(ISSUER, load_private_key(settings.caller_key_file))
+    signer = CallerSigner(ISSUER, watch_private_key(settings.caller_key_file))
     gateway = Gateway(settings, contract, signer)
     if not settings.allowed_origins:
         return gateway, gateway

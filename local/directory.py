@@ -18,6 +18,8 @@ from typing import IO
 
 import platformdirs
 
+from services.kit.watched import replace_file
+
 # Passwords are random, so their length is what makes them hard to guess.
 PASSWORD_BYTES = 32
 
@@ -109,10 +111,4 @@ def private_directory(path: Path) -> Path:
 
 def write_private(file: Path, content: bytes) -> None:
     """Replaces `file` in one step, with mode 0600: a crash leaves the old one."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    draft.replace(file)
+    replace_file(file, content, 0o600)

@@ -22,12 +22,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from services.kit.errors import ServiceError
+from services.kit.watched import Watched
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 TOKEN_METADATA = "vitalis-caller"
 REQUEST_ID_METADATA = "vitalis-request-id"
@@ -77,6 +78,8 @@ class Caller:
         return not self.is_service and self.actor != self.subject
 
 
+# Public keys by issuer and key id.
+Trusted: TypeAlias = Mapping[str, Mapping[str, Any]]
 ANONYMOUS = Caller("", "", "anonymous", frozenset())
 # The gateway about nobody: for the RPCs by which it finds out who calls.
 GATEWAY = Caller("gateway", "", GATEWAY_ROLE, frozenset())
@@ -106,8 +109,13 @@ def service_caller(service: str, subject: str = "", request_id: str = "") -> Cal
 class CallerSigner:
     """Signs callers in the name of one process."""
 
-    def __init__(self, issuer: str, key: Ed25519PrivateKey) -> None:
+    def __init__(self, issuer: str, key: Ed25519PrivateKey | Watched[Ed25519PrivateKey]) -> None:
+        """A watched key (`watch_private_key`) signs until its file holds another one."""
         self._issuer = issuer
+        self._watched = key if isinstance(key, Watched) else None
+        self._use(key.get() if isinstance(key, Watched) else key)
+
+    def _use(self, key: Ed25519PrivateKey) -> None:
         self._key = key
         self._kid = key_id(key)
         self._cache: dict[tuple[Caller, str], tuple[float, str]] = {}
@@ -122,6 +130,8 @@ class CallerSigner:
         )
 
     def token(self, caller: Caller, audience: str, until: float = math.inf) -> str:
+        if self._watched and (current_key := self._watched.get()) is not self._key:
+            self._use(current_key)
         now = time.time()
         key = (replace(caller, request_id="", address="", user_agent=""), audience)
         cached = self._cache.get(key)
@@ -155,13 +165,21 @@ class CallerVerifier:
     speak for people; any other issuer only for itself.
     """
 
-    def __init__(self, audience: str, trusted: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, audience: str, trusted: Trusted | Watched[Trusted]) -> None:
+        """Keys that are watched (`watch_trusted`) are trusted as long as their file holds them."""
         self._audience = audience
+        self._watched = trusted if isinstance(trusted, Watched) else None
+        self._use(trusted.get() if isinstance(trusted, Watched) else trusted)
+
+    def _use(self, trusted: Trusted) -> None:
         self._trusted = trusted
+        # What a key that is trusted no more has signed is not remembered either.
         self._cache: dict[str, tuple[float, Caller]] = {}
 
     def verify(self, token: str, request_id: str, address: str = "", user_agent: str = "") -> Caller:
         """The caller of a token, with what came beside it. Raises UNAUTHENTICATED for any that does not hold."""
+        if self._watched and (trusted := self._watched.get()) is not self._trusted:
+            self._use(trusted)
         now = time.time()
         cached = self._cache.get(token)
         if cached is None:
@@ -179,7 +197,7 @@ class CallerVerifier:
 
         try:
             issuer = str(jwt.decode(token, options={"verify_signature": False}).get("iss"))
-            key = self._trusted[issuer][str(jwt.get_unverified_header(token).get("kid"))]
+            key = self._key(issuer, str(jwt.get_unverified_header(token).get("kid")))
             claims = jwt.decode(
                 token,
                 key,
@@ -204,22 +222,34 @@ class CallerVerifier:
             raise ServiceError("UNAUTHENTICATED", "the caller's token does not hold")
         return float(claims["exp"]), caller
 
+    def _key(self, issuer: str, kid: str) -> Any:
+        """A trusted key. Raises KeyError for one that the file does not hold either."""
+        if self._watched and kid not in self._trusted.get(issuer, {}) and self._watched.look():
+            self._use(self._watched.get())
+        return self._trusted[issuer][kid]
 
-def key_id(key: Ed25519PrivateKey) -> str:
+
+def key_id(key: Ed25519PrivateKey | Ed25519PublicKey) -> str:
     """The key's id: its JWK thumbprint (RFC 7638, RFC 8037 appendix A.3)."""
     from cryptography.hazmat.primitives import serialization
 
-    raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    raw = _public(key).public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
     canonical = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": x}, separators=(",", ":"))
     return base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).rstrip(b"=").decode()
 
 
-def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
+def _public(key: Ed25519PrivateKey | Ed25519PublicKey) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return key.public_key() if isinstance(key, Ed25519PrivateKey) else key
+
+
+def public_jwk(key: Ed25519PrivateKey | Ed25519PublicKey) -> dict[str, str]:
     """The public half as a JSON Web Key."""
     import jwt
 
-    jwk: dict[str, str] = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key()))
+    jwk: dict[str, str] = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(_public(key)))
     return {**jwk, "kid": key_id(key), "use": "sig", "alg": "EdDSA"}
 
 
@@ -234,7 +264,17 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def load_trusted(path: Path) -> dict[str, dict[str, Any]]:
+def watch_private_key(path: Path) -> Watched[Ed25519PrivateKey]:
+    """`load_private_key`, and again when the file has changed."""
+    return Watched(lambda: load_private_key(path), path)
+
+
+def watch_trusted(path: Path) -> Watched[Trusted]:
+    """`load_trusted`, and again when the file has changed."""
+    return Watched(lambda: load_trusted(path), path)
+
+
+def load_trusted(path: Path) -> Trusted:
     """Reads the trusted issuers: a JSON object from issuer to a JSON Web Key Set."""
     import jwt
 

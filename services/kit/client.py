@@ -9,7 +9,7 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor
 
 from services.kit import tls
-from services.kit.caller import CallerSigner, current, load_private_key
+from services.kit.caller import CallerSigner, current, watch_private_key
 from services.kit.settings import ServiceSettings
 
 DEFAULT_DEADLINE_SECONDS = 30.0
@@ -87,7 +87,7 @@ def open_channels(
     name: str, settings: ServiceSettings, services: Sequence[descriptor.ServiceDescriptor]
 ) -> dict[str, grpc.aio.Channel]:
     """A channel to each other service that the service `name` knows; for calls to `services`, in its own name."""
-    signer = CallerSigner(name, load_private_key(settings.caller_key_file))
+    signer = CallerSigner(name, watch_private_key(settings.caller_key_file))
     return {other: open_channel(settings, signer, other, services) for other in settings.services}
 
 

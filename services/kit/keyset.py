@@ -12,26 +12,22 @@ A new key is added, waits until every process has it, is promoted, and after
 """
 
 import argparse
-import io
 import os
 import stat
 import sys
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import structlog
 import tink
 from tink import aead, secret_key_access
 from tink.proto import tink_pb2
 
-log = structlog.get_logger()
+from services.kit.watched import Watched, replace_file
+
 aead.register()
 TEMPLATE = aead.aead_key_templates.AES256_GCM
 # Binds an encrypted keyset to what it is for.
 KEYSET_CONTEXT = b"vitalis keyset"
-# A keyset that has changed is seen this soon; one that a wrapped key asks for, at once.
-LOOK_SECONDS = 2.0
 # Tink's own prefix of a ciphertext: a version byte and the key's id.
 PREFIX = slice(1, 5)
 
@@ -40,55 +36,45 @@ class KeysetError(Exception):
     """A keyset that cannot be used, and why; the message holds nothing of its keys."""
 
 
+class _Keys(NamedTuple):
+    """A keyset as it is used."""
+
+    aead: Any
+    ids: frozenset[int]
+    primary_id: int
+
+
 class MasterKeys:
     """The keyset of a file, read again when the file changes."""
 
     def __init__(self, file: Path, kms_uri: str = "") -> None:
         """Raises KeysetError for a file that cannot be read, or that others can."""
-        self._file = file
-        self._kms_uri = kms_uri
-        self._use(*_read(file, kms_uri))
+        self._keys = Watched(lambda: _usable(read(file, kms_uri)), file)
 
     @property
     def primary_id(self) -> int:
         """The id of the key that wraps."""
-        self._look()
-        return self._primary_id
+        return self._keys.get().primary_id
 
     def wrap(self, secret: bytes, context: bytes) -> bytes:
         """`secret` under the primary key; unwrapped only with the same context."""
-        self._look()
-        wrapped: bytes = self._aead.encrypt(secret, context)
+        wrapped: bytes = self._keys.get().aead.encrypt(secret, context)
         return wrapped
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """The secret. Raises KeysetError if no key of the keyset unwraps it in this context."""
-        self._look(at_once=key_id(wrapped) not in self._ids)
+        if key_id(wrapped) not in self._keys.get().ids:
+            self._keys.look()
         try:
-            secret: bytes = self._aead.decrypt(wrapped, context)
+            secret: bytes = self._keys.get().aead.decrypt(wrapped, context)
         except tink.TinkError:
             raise KeysetError("a data key cannot be unwrapped") from None
         return secret
 
-    def _use(self, keyset: Any, version: tuple[int, ...]) -> None:
-        self._aead = tink.proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN).primitive(
-            aead.Aead
-        )
-        self._ids = {key.key_id for key in keyset.key}
-        self._primary_id: int = keyset.primary_key_id
-        self._version = version
-        self._looked = time.monotonic()
 
-    def _look(self, *, at_once: bool = False) -> None:
-        if not at_once and time.monotonic() - self._looked < LOOK_SECONDS:
-            return
-        self._looked = time.monotonic()
-        try:
-            if _version(self._file) != self._version:
-                self._use(*_read(self._file, self._kms_uri))
-        except (KeysetError, OSError, tink.TinkError) as error:
-            # Whoever works goes on with the keys that were good so far.
-            log.error("the keyset cannot be read again", kind=type(error).__name__)
+def _usable(keyset: Any) -> _Keys:
+    handle = tink.proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN)
+    return _Keys(handle.primitive(aead.Aead), frozenset(key.key_id for key in keyset.key), keyset.primary_key_id)
 
 
 def key_id(wrapped: bytes) -> int:
@@ -141,14 +127,7 @@ def remove(keyset: Any, old: int) -> None:
 
 def read(file: Path, kms_uri: str = "") -> Any:
     """The keyset of a file. Raises KeysetError."""
-    return _read(file, kms_uri)[0]
-
-
-def _read(file: Path, kms_uri: str) -> tuple[Any, tuple[int, ...]]:
-    """The keyset, and the version of the file that held it."""
     try:
-        # The version first: what is written in between is seen as a change.
-        version = _version(file)
         text = file.read_text()
         if not kms_uri:
             _refuse_open(file)
@@ -166,12 +145,7 @@ def _read(file: Path, kms_uri: str) -> tuple[Any, tuple[int, ...]]:
     except tink.TinkError:
         how = "that the key management service decrypts" if kms_uri else "in clear"
         raise KeysetError(f"{file} holds no AEAD keyset {how}") from None
-    return tink_pb2.Keyset.FromString(tink.proto_keyset_format.serialize(handle, secret_key_access.TOKEN)), version
-
-
-def _version(file: Path) -> tuple[int, ...]:
-    status = file.stat()
-    return status.st_mtime_ns, status.st_ino, status.st_size
+    return tink_pb2.Keyset.FromString(tink.proto_keyset_format.serialize(handle, secret_key_access.TOKEN))
 
 
 def _refuse_open(file: Path) -> None:
@@ -202,15 +176,6 @@ def _kms(uri: str) -> Any:
         extra = uri.partition("://")[0].replace("-", "")
         raise KeysetError(f"for this key management service, install tink[{extra}]") from None
     raise KeysetError("the key management service's URI must begin with aws-kms:// or gcp-kms://")
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Replaces the file in one step, with mode 0600: who reads it meanwhile reads the old or the new one."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    with io.FileIO(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-        handle.write(content)
-        os.fsync(handle.fileno())
-    draft.replace(file)
 
 
 def main(arguments: list[str]) -> None:
@@ -246,7 +211,7 @@ def _command(options: argparse.Namespace) -> None:
         case "remove":
             remove(keyset, options.key_id)
     if options.command != "list":
-        _write(options.file, as_json(keyset, options.kms_uri))
+        replace_file(options.file, as_json(keyset, options.kms_uri), 0o600)
     for key in keyset.key:
         print(key.key_id, "primary" if key.key_id == keyset.primary_key_id else "")
 

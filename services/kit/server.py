@@ -8,7 +8,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.kit.access import AccessLog
-from services.kit.caller import CallerVerifier, load_trusted
+from services.kit.caller import CallerVerifier, watch_trusted
 from services.kit.database import Database
 from services.kit.interceptor import Interceptor
 from services.kit.parts import Parts, Servicer
@@ -31,7 +31,7 @@ class Server:
     def __init__(self, name: str, settings: ServiceSettings, database: Database, parts: Parts) -> None:
         servicers = [*parts.servicers, *common_servicers(name, database, parts)]
         services = [servicer.service for servicer in servicers]
-        verifier = CallerVerifier(name, load_trusted(settings.trusted_callers_file))
+        verifier = CallerVerifier(name, watch_trusted(settings.trusted_callers_file))
         self._settings = settings
         self._database = database
         self._health = health.aio.HealthServicer()

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
-import structlog
+
+from services.kit.watched import Watched
 
 if TYPE_CHECKING:
     from services.kit.settings import ProcessSettings, ServiceSettings
-
-log = structlog.get_logger()
 
 
 class Pair(NamedTuple):
@@ -64,11 +63,6 @@ def _certificates(file: Path, content: bytes) -> list[Any]:
         raise ValueError(f"{file.name} holds no certificate in PEM") from None
 
 
-def version_of(*files: Path | None) -> tuple[tuple[int, int], ...]:
-    """What differs when a file has been replaced or written to."""
-    return tuple((status.st_mtime_ns, status.st_ino) for status in (file.stat() for file in files if file))
-
-
 def server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials | None:
     """The service's certificate, and the CA that its callers need one of; None for a service without TLS."""
     if settings.tls_certificate_file is None or settings.tls_key_file is None:
@@ -78,31 +72,20 @@ def server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials | No
         settings.tls_key_file,
         settings.tls_client_ca_file,
     )
-    seen = version_of(certificate_file, key_file, ca_file)
 
     def read() -> grpc.ServerCertificateConfiguration:
         pair = load_pair(certificate_file, key_file)
         ca = load_ca(ca_file) if ca_file else None
         return grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)], ca)
 
+    watched = Watched(read, certificate_file, key_file, *([ca_file] if ca_file else []))
+
     def renewed() -> grpc.ServerCertificateConfiguration | None:
         """Called for every connection, by gRPC's own threads."""
-        nonlocal seen
-        try:
-            now = version_of(certificate_file, key_file, ca_file)
-            if now == seen:
-                return None
-            configuration = read()
-        except (OSError, ValueError) as error:
-            # One file of the two may be the new one already; the next connection looks again.
-            log.warning("the certificate cannot be read again", kind=type(error).__name__)
-            return None
-        seen = now
-        log.info("the certificate was renewed", file=certificate_file.name)
-        return configuration
+        return watched.get() if watched.look() else None
 
     return grpc.dynamic_ssl_server_credentials(
-        read(),
+        watched.get(),
         renewed,  # type: ignore[arg-type]  # None is what says that nothing has changed.
         require_client_authentication=ca_file is not None,
     )

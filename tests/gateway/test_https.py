@@ -64,8 +64,8 @@ async def test_a_renewed_certificate_is_shown_to_new_connections(tmp_path: Path)
         renewed = files.key.read_bytes()
         files.key.write_bytes(key)
         with structlog.testing.capture_logs() as lines:
-            certificate.look()
-        assert [line["event"] for line in lines] == ["the certificate cannot be read again"]
+            assert not certificate.files.look()
+        assert [line["event"] for line in lines] == ["files cannot be read again"]
         assert await get(port, first.ca) == 204
 
         files.key.write_bytes(renewed)

@@ -126,7 +126,7 @@ def test_a_damaged_file_takes_no_keys_from_who_runs(file: Path) -> None:
     with structlog.testing.capture_logs() as lines:
         with pytest.raises(KeysetError):
             keys.unwrap(other, CONTEXT)
-    assert [line["event"] for line in lines] == ["the keyset cannot be read again"]
+    assert [line["event"] for line in lines] == ["files cannot be read again"]
     assert keys.unwrap(wrapped, CONTEXT) == b"secret"
     file.unlink()
     with pytest.raises(KeysetError):
