@@ -30,6 +30,9 @@ SCALAR_DEFAULTS = {"int": "0", "float": "0.0", "bool": "False", "str": '""'}
 HEADER = '"""Generated from the contract by client/generate.py; do not edit."""\n\n'
 
 
+FILE = ".google.api.HttpBody"
+
+
 class Contract:
     """The messages and RPCs of a descriptor set, with their comments."""
 
@@ -47,6 +50,8 @@ class Contract:
                 for number, method in enumerate(service.method):
                     if method.options.HasExtension(annotations_pb2.http):
                         self.methods.append((method, comment(comments.get((6, index, 2, number), ""))))
+        # A file has no model: an answer holds the URL that leads to it.
+        self.methods = [known for known in self.methods if self.answer(known[0]) != FILE]
 
     def _add(self, name: str, message: Message, path: tuple[int, ...], comments: dict[tuple[int, ...], str]) -> None:
         self.messages[name] = message

@@ -254,6 +254,7 @@ class Stack:
             fixed["IDENTITY_SIGNING_KEY_FILES"] = str(self.keys / ACCESS_TOKEN_KEY)
             fixed["IDENTITY_VAULT_KEYSET_FILE"] = str(vault_keyset_file(self.keys, prefix))
             usual["IDENTITY_PUBLIC_URL"] = self.url
+            usual["IDENTITY_OBJECT_STORE_URL"] = private_directory(self.directory.path / "exports").as_uri()
             fixed["IDENTITY_MAILBOX"] = str(private_directory(self.mailbox))
         if prefix == "tracking":
             usual["TRACKING_OBJECT_STORE_URL"] = private_directory(self.directory.path / "objects").as_uri()

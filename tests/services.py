@@ -23,7 +23,14 @@ def identity_settings(directory: Path, **common: Any) -> IdentitySettings:
     key = directory / "signing.pem"
     write_key(key)
     vault = write_keyset(directory / "vault.json")
-    return IdentitySettings(signing_key_files=(key,), vault_keyset_file=vault, mailbox=directory / "mail", **common)
+    return IdentitySettings(
+        signing_key_files=(key,),
+        vault_keyset_file=vault,
+        mailbox=directory / "mail",
+        object_store_url=f"file://{directory}/exports",
+        scratch_directory=directory,
+        **common,
+    )
 
 
 def tracking_settings(directory: Path, **common: Any) -> TrackingSettings:

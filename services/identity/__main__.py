@@ -12,7 +12,7 @@ from services.identity.oauth import OAuthServicer
 from services.identity.oauth.flows import Flows
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
-from services.identity.privacy.personal import PERSONAL
+from services.identity.privacy.assemble import privacy
 from services.identity.second_factors.challenges import forget_challenges
 from services.identity.second_factors.factors import SecondFactors
 from services.identity.second_factors.manage import SecondFactorsServicer
@@ -78,8 +78,10 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     factors = SecondFactors(database, settings.relying_party, Notices(database, jobs, settings.mailer))
     proofs = Proofs(database, passwords, factors)
     jobs.scheduled("*/10 * * * *", "forget_challenges")(partial(forget_challenges, database))
+    privacy_servicers, personal = privacy(settings, database, jobs, channels)
     return Parts(
         [
+            *privacy_servicers,
             Servicer(
                 CallersServicer(database),
                 callers_pb2_grpc.add_CallersServiceServicer_to_server,
@@ -132,7 +134,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
             ),
         ],
         jobs,
-        PERSONAL,
+        personal,
         tuple(channels.values()),
     )
 

@@ -44,6 +44,13 @@ class IdentitySettings(ServiceSettings):
     refresh_token_days: int = Field(30, ge=1, le=365, description="How long a refresh token lasts if it is not used.")
     session_days: int = Field(90, ge=1, le=3650, description="How long a session lasts however much it is used.")
 
+    object_store_url: str = Field(
+        pattern=r"^[a-z0-9]+://", description="Where exports go: file:///directory, s3://bucket/prefix, …"
+    )
+    scratch_directory: Path | None = Field(
+        None, description="For exports while they are made; the system's by default."
+    )
+
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
         SecretStr(""), description="smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465."
     )

@@ -28,10 +28,14 @@ ENCRYPTED = "encrypted"
 
 
 class Folder(NamedTuple):
-    """Where a service keeps people's files: those of a person are below `<prefix><user_id>/`."""
+    """Where a service keeps people's files: those of a person are below `<prefix><user_id>/`.
+
+    Not `exported` are those that hold nothing of their own.
+    """
 
     files: "Files"
     prefix: str
+    exported: bool = True
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,11 @@ class PersonData:
             yield pb.ExportPersonDataResponse(table=pb.ExportedTable(name=table.name, columns=names))
             async for rows in self._rows(table, columns):
                 yield pb.ExportPersonDataResponse(rows=pb.ExportedRows(rows=rows))
+        for name, reason in self._personal.left_out.items():
+            yield pb.ExportPersonDataResponse(table=pb.ExportedTable(name=name, left_out=reason))
         for folder in self._personal.folders:
+            if not folder.exported:
+                continue
             async for file in folder.files.below(f"{folder.prefix}{current().subject}/"):
                 path = folder.prefix + file.key.rpartition("/")[2]
                 try:

@@ -33,7 +33,9 @@ def test_what_is_generated_is_what_the_protos_say_now(generate: ModuleType, tmp_
 
 
 def test_every_rpc_with_a_url_has_a_route() -> None:
-    wanted = {(str(rpc.http.WhichOneof("pattern")).upper(), rpc.url) for rpc in rpcs() if rpc.url}
+    # A file is what a URL in another answer leads to.
+    asked = [rpc for rpc in rpcs() if rpc.url and rpc.method.name != "DownloadExport"]
+    wanted = {(str(rpc.http.WhichOneof("pattern")).upper(), rpc.url) for rpc in asked}
     found = {(route.method, route.path) for route in vars(routes).values() if isinstance(route, Route)}
     assert found == wanted
 

@@ -41,7 +41,10 @@ async def test_a_request_id_belongs_to_one_request(rpc: Rpc, start: Start) -> No
     first = await call(running, rpc, ada, request_id="r1")
     assert await call(running, rpc, ada, request_id="r1") == first
     changed = rpc.ask(user_id=ada.subject, request_id="r1")
-    assert change(changed[0])
+    if not change(changed[0]):
+        # It says nothing but whose it is, so only another RPC can be another request (tests/privacy).
+        assert set(changed[0].DESCRIPTOR.fields_by_name) == {"user_id", "request_id"}
+        return
     error = await failure(rpc.call(running.channel, changed, running.metadata(ada)))
     assert error.reason.name == "REQUEST_ID_REUSED"
     # Another person's request ids are their own.
@@ -65,10 +68,10 @@ async def test_a_date_that_no_partition_has_is_named_as_the_reason(rpc: Rpc, sta
 
 
 def change(message: Any) -> bool:
-    """Makes it another request: the first number inside, the file's name or the note differs."""
+    """Makes it another request: the first number inside, or a name, differs."""
     for field, value in message.ListFields():
-        if field.name == "file_name":
-            message.file_name = "another.zip"
+        if field.name in ("file_name", "version"):
+            setattr(message, field.name, "another.zip")
             return True
         if field.name == "note":
             message.note = "another"

@@ -113,6 +113,8 @@ def settings(
         signing_key_files=keys,
         vault_keyset_file=write_keyset(tmp_path / "vault.json"),
         mailbox=tmp_path / "mail",
+        object_store_url=f"file://{tmp_path}/exports",
+        scratch_directory=tmp_path,
         grace_seconds=0,
     ), database
 

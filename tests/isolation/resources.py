@@ -122,6 +122,12 @@ async def _shared_with(running: Running) -> Owned:
     return Owned(grantee, grant_id)
 
 
+async def _consented(running: Running) -> Owned:
+    owner = person()
+    give = next(rpc for rpc in rpcs() if rpc.method.name == "GiveConsent")
+    return Owned(owner, (await call(running, give, owner, request_id=REQUEST_ID)).consent.id)
+
+
 def _as(collection: str) -> Maker:
     async def maker(running: Running) -> Owned:
         return await make(collection, running)
@@ -155,6 +161,7 @@ MAKERS: dict[str, Maker] = {
     "passkeys": _with_second_factors,
     "grants": _sharing,
     "received-grants": _shared_with,
+    "consents": _consented,
     "days": _as("wearable-daily"),
     "": _anything,
     "audit-trail": _registered,

@@ -3,6 +3,7 @@
 from services.identity.base import metadata
 from services.identity.oauth.tables import oauth_identities
 from services.identity.preferences import user_preferences
+from services.identity.privacy.tables import consents
 from services.identity.second_factors.challenges import challenges
 from services.identity.second_factors.passkeys import passkeys
 from services.identity.second_factors.totp import totp_factors
@@ -13,6 +14,7 @@ from services.kit.migrate import run_environment
 # Importing an area's tables registers them.
 assert {
     challenges.metadata,
+    consents.metadata,
     grants.metadata,
     sessions.metadata,
     user_preferences.metadata,

@@ -3,6 +3,7 @@
 from services.identity.accounts import account_invitations, accounts
 from services.identity.base import IDEMPOTENCY_KEYS, metadata
 from services.identity.oauth.tables import oauth_identities
+from services.identity.privacy.tables import data_export_requests
 from services.identity.second_factors.challenges import challenges
 from services.identity.second_factors.passkeys import passkeys
 from services.identity.second_factors.recovery_codes import recovery_codes
@@ -21,10 +22,12 @@ PERSONAL = PersonalData(
         IDEMPOTENCY_KEYS.name: "answers to repeated requests, kept for a day; what they say is in the tables",
     },
     secret={
+        data_export_requests.name: {"object_key": "where the file is, for nobody else to use"},
         users.name: {"password_hash": "opens the account"},
         account_invitations.name: {"token_sha256": "of a credential"},
         passkeys.name: {"credential_id": "means something to the device alone", "public_key": "of a credential"},
         recovery_codes.name: {"code_sha256": "opens the account"},
+        passkeys.name: dict.fromkeys(("credential_id", "public_key"), "for machines: what it is called is exported"),
         totp_factors.name: {"secret": "opens the account"},
         refresh_tokens.name: {"token_sha256": "of a credential"},
         grants.name: {"token_sha256": "of an invitation"},
