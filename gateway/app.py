@@ -32,7 +32,7 @@ from gateway.template import parse
 from gateway.tokens import AccessTokens, Jwks, Person
 from gateway.uploads import UploadRoute
 from services.kit.caller import GATEWAY, Caller, CallerSigner, watch_private_key
-from services.kit.errors import ServiceError, invalid
+from services.kit.errors import DENIALS, ServiceError, invalid
 from vitalis.identity.v1 import callers_pb2
 
 log = structlog.get_logger("gateway")
@@ -182,7 +182,21 @@ class Gateway:
         if person:
             subject = route.subject(exchange.match, person.id)
             as_admin = route.audience is Audience.ADMIN
-            await exchange.admission.admit(partial(self._callers.admit, person, subject, as_admin=as_admin))
+            try:
+                await exchange.admission.admit(partial(self._callers.admit, person, subject, as_admin=as_admin))
+            except ServiceError as error:
+                if error.reason.name in DENIALS:
+                    about = replace(GATEWAY, request_id=exchange.request_id, address=address, user_agent=user_agent)
+                    await self._note_denial(person, route, error.reason.name, about)
+                raise
+
+    async def _note_denial(self, person: Person, route: Route, reason: str, about: Caller) -> None:
+        """Has it written into the person's audit trail; refused they are whether or not that can be done."""
+        metadata = self._signer.metadata(about, IDENTITY)
+        try:
+            await self._backends.record_denial(person.id, route.rpc.path.lstrip("/"), reason, metadata)
+        except ServiceError as error:
+            log.error("a denied access was not recorded", reason=error.reason.name, request_id=about.request_id)
 
     async def _person(self, exchange: Exchange) -> Person:
         authorization = exchange.headers.get(b"authorization")

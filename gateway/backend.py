@@ -13,7 +13,14 @@ from gateway.contract import Rpc
 from gateway.settings import GatewaySettings
 from services.kit.errors import from_rpc_error
 from services.kit.tls import open_channel
-from vitalis.identity.v1 import callers_pb2, callers_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from vitalis.identity.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
+    callers_pb2,
+    callers_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+)
 
 IDENTITY = "identity"
 HEALTH_TIMEOUT_SECONDS = 2.0
@@ -66,6 +73,7 @@ class Backends:
             for name, target in settings.services.items()
         }
         self._callers = callers_pb2_grpc.CallersServiceStub(self._channels[IDENTITY])
+        self._denials = audit_pb2_grpc.DenialsServiceStub(self._channels[IDENTITY])
         self._health: tuple[float, dict[str, bool]] = (0.0, {})
 
     def callable(self, rpc: Rpc) -> Callable[..., Any]:
@@ -100,6 +108,14 @@ class Backends:
         request = callers_pb2.ResolveCallerRequest(actor=actor, session=session, subject=subject)
         try:
             return await self._callers.ResolveCaller(request, timeout=RESOLVE_TIMEOUT_SECONDS, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+
+    async def record_denial(self, actor: str, rpc: str, reason: str, metadata: Metadata) -> None:
+        """Has identity write into a person's audit trail that they were refused. Raises as `resolve_caller`."""
+        request = audit_pb2.RecordDenialRequest(actor=actor, rpc=rpc, reason=reason)
+        try:
+            await self._denials.RecordDenial(request, timeout=RESOLVE_TIMEOUT_SECONDS, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 

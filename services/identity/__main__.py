@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.identity.accounts import AccountsServicer
 from services.identity.accounts.invitations import declare_mail_job
-from services.identity.audit import AuditServicer
+from services.identity.audit import AuditServicer, DenialsServicer
 from services.identity.callers import CallersServicer
 from services.identity.oauth import OAuthServicer
 from services.identity.oauth.flows import Flows
@@ -116,6 +116,11 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 AuditServicer(database, channels),
                 audit_pb2_grpc.add_AuditServiceServicer_to_server,
                 audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
+            ),
+            Servicer(
+                DenialsServicer(database),
+                audit_pb2_grpc.add_DenialsServiceServicer_to_server,
+                audit_pb2.DESCRIPTOR.services_by_name["DenialsService"],
             ),
             Servicer(
                 OAuthServicer(database, flows, sessions._start_session, factors, proofs, jobs, settings.mailer),

@@ -4,12 +4,14 @@ import asyncio
 import heapq
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import structlog
 
+from services.kit.audit import record
 from services.kit.caller import calling, current, service_caller
 from services.kit.database import Database, now
 from services.kit.errors import from_rpc_error
@@ -93,6 +95,20 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             raise failure
         log.warning("a service's audit log cannot be read", service=name, reason=failure.reason.name)
         return None
+
+
+class DenialsServicer(audit_pb2_grpc.DenialsServiceServicer):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def RecordDenial(
+        self, request: pb.RecordDenialRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.RecordDenialResponse:
+        """An event in the trail of who was refused, as services record their own refusals (kit/access.py)."""
+        refused = replace(current(), actor=request.actor, subject=request.actor, role="")
+        async with self._database.transaction(refused) as connection:
+            await record(connection, "DENIED", {"rpc": request.rpc, "reason": request.reason})
+        return pb.RecordDenialResponse()
 
 
 def _moment(timestamp: Any) -> tuple[int, int]:

@@ -8,11 +8,10 @@ from services.kit.audit import record
 from services.kit.caller import ANONYMOUS, GATEWAY, Caller
 from services.kit.contract import MENTAL_WELLNESS, Rpc
 from services.kit.database import Database
+from services.kit.errors import DENIALS
 from vitalis.options.v1 import options_pb2
 
 log = structlog.get_logger()
-# Errors that tell somebody who is known that something is not theirs.
-DENIALS = frozenset({"SCOPE_MISSING", "SUBJECT_MISMATCH"})
 # Roles of callers who are no person that has proved who they are.
 NOBODY = frozenset({ANONYMOUS.role, GATEWAY.role, "service"})
 

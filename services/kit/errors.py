@@ -19,6 +19,8 @@ from vitalis.options.v1 import errors_pb2, options_pb2
 PREFIX = "ERROR_REASON_"
 # With this text, and the code INTERNAL, grpc.aio ends a stream whose connection broke while it sent.
 UNSENT = 'Failed "execute_batch"'
+# What tells somebody who is known that something is not theirs; it is recorded in their audit trail.
+DENIALS = frozenset({"SCOPE_MISSING", "SUBJECT_MISMATCH"})
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 # https://cloud.google.com/apis/design/errors: the HTTP status of each gRPC code.
 HTTP_STATUS = {

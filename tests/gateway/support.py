@@ -18,7 +18,7 @@ from protobuf import Message, Registry
 from protos import generate
 from services.kit.caller import key_id, public_jwk
 from services.kit.errors import ServiceError, to_status
-from vitalis.identity.v1 import callers_pb2, sessions_pb2
+from vitalis.identity.v1 import audit_pb2, callers_pb2, sessions_pb2
 
 HERE = Path(__file__).resolve().parent
 PROTOS = HERE / "protos"
@@ -73,7 +73,8 @@ class Identity:
     """Publishes the keys that tests sign with, and says who calls as they tell it to.
 
     `roles` are by person, `ended` holds sessions, `grants` are by actor and
-    subject. `resolve` happens before each answer.
+    subject. `resolve` happens before each answer. `denials` are what the
+    gateway has refused, unless `records_denials` is false.
     """
 
     def __init__(self) -> None:
@@ -83,6 +84,8 @@ class Identity:
         self.ended: set[str] = set()
         self.grants: dict[tuple[str, str], callers_pb2.ResolvedGrant] = {}
         self.asked: list[tuple[str, str, str]] = []
+        self.denials: list[tuple[str, str, str, dict[str, str]]] = []
+        self.records_denials = True
         self.resolve: Callable[[], Awaitable[None]] = self._at_once
         self.handlers = (
             grpc.method_handlers_generic_handler(
@@ -91,6 +94,10 @@ class Identity:
             grpc.method_handlers_generic_handler(
                 "vitalis.identity.v1.CallersService",
                 {"ResolveCaller": grpc.unary_unary_rpc_method_handler(self._resolve)},
+            ),
+            grpc.method_handlers_generic_handler(
+                "vitalis.identity.v1.DenialsService",
+                {"RecordDenial": grpc.unary_unary_rpc_method_handler(self._deny)},
             ),
         )
 
@@ -110,6 +117,16 @@ class Identity:
         except ServiceError as error:
             await context.abort_with_status(rpc_status.to_status(to_status(error)))
         return answer.SerializeToString()
+
+    async def _deny(self, request: bytes, context: Any) -> bytes:
+        if self.records_denials:
+            denial = audit_pb2.RecordDenialRequest.FromString(request)
+            sent = {key: str(value) for key, value in context.invocation_metadata()}
+            self.denials.append((denial.actor, denial.rpc, denial.reason, sent))
+            return b""
+        unavailable = ServiceError("UNAVAILABLE", "not now")
+        await context.abort_with_status(rpc_status.to_status(to_status(unavailable)))
+        raise AssertionError("unreachable")
 
     async def _keys(self, request: bytes, context: Any) -> bytes:
         self.fetches += 1
