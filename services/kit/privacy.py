@@ -166,6 +166,11 @@ class PersonData:
             await connection.execute(STRIP_AUDIT, {"names": [name for name, _ in tables]})
             await audit.record(connection, "ERASE", {"category": category, "rows": rows})
             return rows
+        if DATA_KEYS in self._personal.metadata.tables:
+            from services.kit.vault import destroy_keys
+
+            # A write that came in between has made a new one.
+            await destroy_keys(connection)
         if self._has_queue:
             await connection.execute(ERASE_JOBS, {"user_id": subject})
         # Last, because the rows that have just gone are in the trail too.

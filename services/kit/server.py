@@ -9,9 +9,11 @@ from grpc_reflection.v1alpha import reflection
 
 from services.kit.access import AccessLog
 from services.kit.caller import CallerVerifier, watch_trusted
+from services.kit.contract import ContractError
 from services.kit.database import Database
 from services.kit.interceptor import Interceptor
 from services.kit.parts import Parts, Servicer
+from services.kit.personal import ENCRYPTED
 from services.kit.privacy import PersonData, PersonDataServicer
 from services.kit.settings import ServiceSettings
 from services.kit.tls import server_credentials
@@ -29,6 +31,8 @@ class Server:
     """A gRPC server that has a database; true to its health."""
 
     def __init__(self, name: str, settings: ServiceSettings, database: Database, parts: Parts) -> None:
+        if not database.has_vault and (columns := encrypted_columns(parts)):
+            raise ContractError(f"{', '.join(columns)}: an encrypted column needs the setting vault_keyset_file")
         servicers = [*parts.servicers, *common_servicers(name, database, parts)]
         services = [servicer.service for servicer in servicers]
         verifier = CallerVerifier(name, watch_trusted(settings.trusted_callers_file))
@@ -92,6 +96,12 @@ class Server:
             status = health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self._health.set(name, status)
+
+
+def encrypted_columns(parts: Parts) -> list[str]:
+    """The service's columns that need a vault."""
+    tables = parts.personal.metadata.tables.values() if parts.personal else ()
+    return [str(column) for table in tables for column in table.c if ENCRYPTED in column.info]
 
 
 def common_servicers(name: str, database: Database, parts: Parts) -> list[Servicer]:

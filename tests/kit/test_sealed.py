@@ -16,9 +16,11 @@ from services.kit.contract import ContractError
 from services.kit.database import Database, new_metadata, owned
 from services.kit.idempotency import idempotency_keys
 from services.kit.parts import Parts, Service, Servicer
+from services.kit.personal import PersonalData
 from services.kit.resources import Resource, create, delete, get, list_, undelete, update
+from services.kit.server import Server
 from services.kit.settings import ServiceSettings
-from services.kit.vault import MENTAL_WELLNESS, destroy_keys
+from services.kit.vault import ENCRYPTED, GENERAL, MENTAL_WELLNESS, destroy_keys
 from tests.databases import ServiceDatabase
 from tests.harness import Running, Trust, person, reason, running, write_keyset
 
@@ -256,3 +258,13 @@ async def test_nothing_is_read_once_the_keys_are_destroyed(service: Diaries) -> 
 def test_what_cannot_work_is_refused_at_start(modules: tuple[Any, Any], declared: dict[str, Any], why: str) -> None:
     with pytest.raises(ContractError, match=why):
         Resource(modules[0].Diary, diaries(new_metadata()), what="diary", order_by=("date", "id"), **declared)
+
+
+def test_a_service_with_encrypted_columns_does_not_start_without_its_keys(
+    settings: ServiceSettings, database: ServiceDatabase
+) -> None:
+    metadata = new_metadata()
+    sa.Table("diaries", metadata, *owned(), sa.Column("notes", sa.LargeBinary, info={ENCRYPTED: GENERAL}))
+    parts = Parts([], personal=PersonalData(metadata))
+    with pytest.raises(ContractError, match=r"diaries\.notes: .* needs the setting vault_keyset_file"):
+        Server("probe", settings, Database(database.app_url), parts)
