@@ -18,6 +18,7 @@ from vitalis_client.contract import routes
 from vitalis_client.contract.models import Day, Import, User, WearableActivity, WearableDaily, WearableSleep
 from vitalis_client.errors import Unreachable, VitalisError, from_json, unexpected
 from vitalis_client.http import TIMEOUT, Http, decode_json
+from vitalis_client.loopback import landing
 from vitalis_client.route import Route
 from vitalis_client.sessions import MemorySessions, Sessions
 from vitalis_client.version import __version__
@@ -88,6 +89,27 @@ class Vitalis:
     def log_in(self, email: str, password: str) -> User:
         """Begins a session. WRONG_CREDENTIALS if the address or the password is wrong."""
         answer, headers = self._http.open(routes.LOG_IN, {"email": email, "password": password})
+        self._http.start(answer.user.id, answer.user.email, answer.tokens, headers)
+        return answer.user
+
+    def log_in_elsewhere(self, provider: str, show: Callable[[str], object]) -> User:
+        """Begins a session with an account at a provider that the server knows.
+
+        `show` is called once with the URL for the person's browser, which has to run
+        on this machine. Waits until the browser is back, ten minutes at most.
+        LOG_IN_REFUSED, LOG_IN_TIMED_OUT, OAUTH_LINK_FIRST if the address has an
+        account, SECOND_FACTOR_NEEDED if the person has one.
+        """
+        with landing() as page:
+            begun, _ = self._http.open(routes.START_OAUTH, {"redirect_uri": page.url}, provider=provider)
+            show(begun.authorization.authorization_url)
+            came = page.wait(begun.authorization.state)
+        end = {"code": came["code"], "iss": came.get("iss", ""), "state": came["state"]}
+        answer, headers = self._http.open(
+            routes.COMPLETE_OAUTH, {**end, "binding": begun.authorization.binding}, provider=provider
+        )
+        if answer.user is None or answer.tokens is None:
+            raise VitalisError(0, "SECOND_FACTOR_NEEDED", "the account asks for a second factor besides")
         self._http.start(answer.user.id, answer.user.email, answer.tokens, headers)
         return answer.user
 

@@ -64,9 +64,9 @@ class Http:
         """Sends a request that the logged-in person makes once."""
         return self.call(route, fields, repeat=False, json=dict(body))
 
-    def open(self, route: Route[Answer], body: Mapping[str, Any]) -> tuple[Answer, httpx.Headers]:
+    def open(self, route: Route[Answer], body: Mapping[str, Any], **fields: str) -> tuple[Answer, httpx.Headers]:
         """Sends a request that needs no session. Also gives the answer's headers."""
-        response = self._once(route, {}, "", json=dict(body))
+        response = self._once(route, fields, "", json=dict(body))
         if response.status_code >= 400:
             raise from_response(response)
         return decode(route.answer, response), response.headers

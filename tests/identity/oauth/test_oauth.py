@@ -11,8 +11,11 @@ import jwt
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from structlog.testing import capture_logs
 
 from services.identity.oauth.flow import Flow
+from services.identity.oauth.tables import oauth_identities
+from services.identity.privacy.personal import PERSONAL
 from services.kit.caller import Caller
 from tests.harness import failure, person, reason
 from tests.identity.conftest import Identity
@@ -232,6 +235,40 @@ async def test_who_has_a_second_factor_is_asked_for_it(client: Client, identity:
     assert set(answer.challenge.methods) == {"totp", "recovery_code"}
     assert rows(identity, "SELECT count(*) AS sessions FROM sessions") == before
     assert rows(identity, "SELECT last_login_at FROM users") == [{"last_login_at": None}]
+
+
+async def test_a_providers_tokens_leave_by_no_door(client: Client, identity: Identity, strict: Strict) -> None:
+    """Neither with an answer nor in the log nor in an export, nor in the audit trail."""
+    tokens = {"access_token": "an-access-token-of-the-provider", "refresh_token": "a-refresh-token-of-the-provider"}
+    strict.rules(token=tokens, claims={"at_hash": None})
+    with capture_logs() as logs:
+        answer = await client.log_in()
+        listed = await client.identities(person(answer.user.id))
+    trail = rows(identity, "SELECT * FROM audit_log")
+    assert [row["table_name"] for row in trail if row["table_name"] == "oauth_identities"]
+    exported = {column.name for column in PERSONAL.columns(oauth_identities)}
+    assert not exported & {"access_token_enc", "refresh_token_enc"}
+    for place in (answer, listed, logs, trail, rows(identity, "SELECT * FROM oauth_identities")):
+        for token in tokens.values():
+            assert token not in str(place)
+            assert token.encode().hex() not in str(place)
+
+
+async def test_the_same_subject_of_another_issuer_is_somebody_else(
+    client: Client, identity: Identity, strict: Strict, mock_provider: str
+) -> None:
+    known = (await client.log_in()).user.id
+    async with httpx.AsyncClient() as browser:
+        await browser.put(f"{mock_provider}/users/ada", json={"email": "ada@example.org", "email_verified": True})
+        begun = await Client(identity, strict, "mock").start()
+        agreed = await browser.post(begun.authorization_url, data={"sub": "ada"})
+    back = query_of(agreed.headers["location"])
+    other = await client.complete(**back, binding=begun.binding, provider="mock")
+    assert other.user.id != known
+    # Nor is it the same one if a name is given to another issuer later.
+    assert rows(
+        identity, "SELECT DISTINCT split_part(provider_user_id, ' ', 1) AS issuer FROM oauth_identities ORDER BY 1"
+    ) == [{"issuer": issuer} for issuer in sorted((strict.url, mock_provider))]
 
 
 async def test_an_unknown_provider_or_redirect(client: Client, identity: Identity, strict: Strict) -> None:
