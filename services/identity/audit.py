@@ -27,7 +27,7 @@ NAME = "identity"
 DEADLINE_SECONDS = 5.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-FILTERS = ("table_name", "action", "start_time", "end_time")
+FILTERS = ("table_name", "action", "start_time", "end_time", "grant")
 
 
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
@@ -78,6 +78,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             page_token=positions.get(name, ""),
             table_name=request.table_name,
             action=request.action,
+            grant=request.grant,
         )
         if request.HasField("start_time"):
             question.start_time.CopyFrom(request.start_time)

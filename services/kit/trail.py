@@ -44,6 +44,7 @@ def _instant(name: str) -> Any:
 CONDITIONS = {
     "table_name": LOG.c.table_name == _bind("table_name", sa.Text),
     "action": LOG.c.action == _bind("action", sa.Text),
+    "grant": LOG.c.grant_id == _bind("grant", sa.Text),
     "start_time": LOG.c.created_at >= _instant("start_time"),
     "end_time": LOG.c.created_at < _instant("end_time"),
     "after_id": sa.tuple_(LOG.c.created_at, LOG.c.audit_id)
@@ -74,7 +75,7 @@ class Trail:
         """The newest first. Raises INVALID_PAGE_TOKEN."""
         size = page_size(request.page_size)
         bounds: dict[str, Any] = {
-            name: getattr(request, name) for name in ("table_name", "action") if getattr(request, name)
+            name: getattr(request, name) for name in ("table_name", "action", "grant") if getattr(request, name)
         }
         for name in ("start_time", "end_time"):
             if request.HasField(name):
