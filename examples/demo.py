@@ -24,6 +24,7 @@ from examples.apple_health import DayTruth, NightTruth, Truth, write_export
 from local.__main__ import Interrupted, interruptible
 from local.directory import LocalError, default_directory
 from local.log import MergedLog
+from local.mailbox import wait_for_code
 from local.postgres import free_port
 from local.runner import GATEWAY_PORT, Stack, is_free
 from vitalis_client import Vitalis, VitalisError
@@ -92,7 +93,7 @@ def main() -> int:
             with stack:
                 if port != GATEWAY_PORT:
                     say(console, f"Port {GATEWAY_PORT} is in use, so the demo's is {port}")
-                code = tell(console, stack.url)
+                code = tell(console, stack)
                 if code:
                     for name, line in recent:
                         log(name, line)
@@ -118,14 +119,16 @@ def data_directory() -> Path:
     return usual if os.environ.get("VITALIS_DATA_DIR") else usual.with_name(f"{usual.name}-demo")
 
 
-def tell(console: Console, url: str) -> int:
+def tell(console: Console, stack: Stack) -> int:
     """The demo itself, on a server that runs. Returns the exit code."""
+    url = stack.url
     email, password = f"demo-{secrets.token_hex(4)}@example.com", secrets.token_urlsafe(12)
     yesterday = datetime.now().astimezone().date() - timedelta(days=1)
     first = yesterday - timedelta(days=SHOWN_DAYS - 1)
     with Vitalis(url) as api:
-        user = api.register(email, password, "Demo")
-        say(console, f"Signed {user.email} up")
+        api.register(email, password, "Demo")
+        user = api.verify_email(wait_for_code(stack.mailbox, email), password)
+        say(console, f"Signed {user.email} up, with the code out of the mail in {stack.mailbox}")
         with tempfile.TemporaryDirectory() as scratch:
             export = Path(scratch) / "export.zip"
             with export.open("wb") as file:

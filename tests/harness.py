@@ -74,6 +74,7 @@ class Running:
     database: ServiceDatabase
     pool: Database
     parts: Parts
+    settings: Any
 
     def metadata(self, caller: Caller = ANONYMOUS) -> tuple[tuple[str, str], ...]:
         """The metadata of a call through the gateway, or by the service insights."""
@@ -96,12 +97,21 @@ async def running(
     target = f"127.0.0.1:{await server.start()}"
     try:
         async with grpc.aio.insecure_channel(target, interceptors=recorders()) as channel:
-            yield Running(service.name, target, channel, trust, database, pool, parts)
+            yield Running(service.name, target, channel, trust, database, pool, parts, settings)
     finally:
         await server.stop()
         for channel in parts.channels:
             await channel.close()
         await pool.close()
+
+
+async def drain(running: Running) -> None:
+    """Runs the jobs that are queued now, as the worker does."""
+    jobs = running.parts.jobs
+    assert jobs
+    await jobs.app.run_worker_async(
+        wait=False, install_signal_handlers=False, listen_notify=False, delete_jobs="successful"
+    )
 
 
 def person(user_id: str | UUID = "", role: str = "user", *scopes: str) -> Caller:

@@ -1,10 +1,38 @@
-"""People in the database of identity, without the way through its RPCs."""
+"""How somebody comes to have an account.
+
+They register, and prove their address with the code out of the mail; or they are
+stored in identity's database without the way through its RPCs.
+"""
 
 import psycopg
 from psycopg import sql
 
+from local.mailbox import code_in, mails_to
+from services.kit.caller import ANONYMOUS, Caller
 from services.kit.database import uuid7
 from tests.databases import ServiceDatabase
+from tests.harness import Running, drain
+from vitalis.identity.v1 import registration_pb2 as pb
+from vitalis.identity.v1 import registration_pb2_grpc
+
+EMAIL = "ada@example.com"
+PASSWORD = "correct horse battery staple"
+
+
+async def sign_up(
+    running: Running,
+    email: str = EMAIL,
+    password: str = PASSWORD,
+    name: str = "Ada",
+    caller: Caller = ANONYMOUS,
+) -> pb.VerifyEmailResponse:
+    """Somebody new: the person and the tokens of their first session."""
+    stub = registration_pb2_grpc.RegistrationServiceStub(running.channel)
+    metadata = running.metadata(caller)
+    await stub.Register(pb.RegisterRequest(email=email, password=password, display_name=name), metadata=metadata)
+    await drain(running)
+    code = code_in(mails_to(running.settings.mailbox, email.lower())[-1])
+    return await stub.VerifyEmail(pb.VerifyEmailRequest(token=code, password=password), metadata=metadata)
 
 
 def insert_person(database: ServiceDatabase, email: str, **columns: object) -> str:

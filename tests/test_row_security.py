@@ -23,10 +23,11 @@ WHERE {OURS}
 """
 # Hashes of random tokens: nobody can name one that they were not given.
 RANDOM_KEYS = {
-    "uq_challenges_token_sha256",
     "uq_account_invitations_token_sha256",
-    "uq_refresh_tokens_token_sha256",
+    "uq_challenges_token_sha256",
     "uq_grants_token_sha256",
+    "uq_refresh_tokens_token_sha256",
+    "uq_verification_tokens_token_sha256",
 }
 # Policies for reading alone, which show somebody more than their own rows.
 READERS = """

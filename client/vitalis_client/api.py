@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from vitalis_client import upload
 from vitalis_client.contract import routes
-from vitalis_client.contract.models import Day, Import, User, WearableActivity, WearableDaily, WearableSleep
+from vitalis_client.contract.models import Day, Import, Session, User, WearableActivity, WearableDaily, WearableSleep
 from vitalis_client.errors import Unreachable, VitalisError, from_json, unexpected
 from vitalis_client.http import TIMEOUT, Http, decode_json
 from vitalis_client.loopback import landing
@@ -79,16 +79,55 @@ class Vitalis:
 
     # Sessions
 
-    def register(self, email: str, password: str, display_name: str) -> User:
-        """Signs a person up and logs them in. EMAIL_TAKEN if the address has an account."""
-        body = {"email": email, "password": password, "display_name": display_name}
-        answer, headers = self._http.open(routes.REGISTER, body)
+    def register(self, email: str, password: str, display_name: str) -> None:
+        """Signs a person up; a mail brings the code for `verify_email`. PASSWORD_WEAK if it is easy to guess.
+
+        It tells nobody whether the address has an account: its owner is told by mail.
+        """
+        self._http.open(routes.REGISTER, {"email": email, "password": password, "display_name": display_name})
+
+    def verify_email(self, code: str, password: str) -> User:
+        """Proves the address of a registration and begins a session. VERIFICATION_TOKEN_INVALID, WRONG_CREDENTIALS."""
+        answer, headers = self._http.open(routes.VERIFY_EMAIL, {"token": code, "password": password})
         self._http.start(answer.user.id, answer.user.email, answer.tokens, headers)
         return answer.user
 
+    def request_email_verification(self, email: str) -> None:
+        """Has another mail sent with a code for `verify_email`; the older code stops working."""
+        self._http.open(routes.REQUEST_EMAIL_VERIFICATION, {"email": email})
+
+    def request_password_reset(self, email: str) -> None:
+        """Has a mail sent with a code for `reset_password`, if somebody has the address."""
+        self._http.open(routes.REQUEST_PASSWORD_RESET, {"email": email})
+
+    def reset_password(self, code: str, new_password: str) -> None:
+        """Sets a new password and ends all sessions. VERIFICATION_TOKEN_INVALID, PASSWORD_WEAK."""
+        self._http.open(routes.RESET_PASSWORD, {"token": code, "new_password": new_password})
+
+    def change_password(self, old_password: str, new_password: str) -> None:
+        """Changes the password and ends the person's other sessions. PASSWORD_WRONG, PASSWORD_WEAK."""
+        self._http.post(routes.CHANGE_PASSWORD, {"old_password": old_password, "new_password": new_password})
+
+    def sessions(self) -> Iterator[Session]:
+        """Where the person is logged in, the newest first."""
+        return self._pages(routes.LIST_SESSIONS, {}, lambda page: page.sessions)
+
+    def revoke_session(self, session_id: str) -> None:
+        """Ends one of the person's sessions. NOT_FOUND if there is no such living one."""
+        self._http.post(routes.REVOKE_SESSION, {}, id=session_id)
+
+    def revoke_other_sessions(self) -> int:
+        """Ends all of the person's sessions but this one; how many."""
+        return self._http.post(routes.REVOKE_SESSIONS, {"keep_current": True}).revoked
+
     def log_in(self, email: str, password: str) -> User:
-        """Begins a session. WRONG_CREDENTIALS if the address or the password is wrong."""
+        """Begins a session. WRONG_CREDENTIALS if the address or the password is wrong.
+
+        SECOND_FACTOR_NEEDED if the person has one.
+        """
         answer, headers = self._http.open(routes.LOG_IN, {"email": email, "password": password})
+        if answer.user is None or answer.tokens is None:
+            raise VitalisError(0, "SECOND_FACTOR_NEEDED", "the account asks for a second factor besides the password")
         self._http.start(answer.user.id, answer.user.email, answer.tokens, headers)
         return answer.user
 

@@ -21,7 +21,7 @@ class VitalisError(Exception):
     """A request failed.
 
     `status` is the HTTP status, 0 if there was no answer. `reason` is the name
-    that the API documents (`NOT_FOUND`, `EMAIL_TAKEN`), `message` is for people,
+    that the API documents (`NOT_FOUND`, `WRONG_CREDENTIALS`), `message` is for people,
     and `request_id` finds the request in the server's log.
     """
 

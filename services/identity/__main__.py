@@ -6,20 +6,25 @@ import sqlalchemy as sa
 
 from services.identity.accounts import AccountsServicer
 from services.identity.accounts.invitations import declare_mail_job
+from services.identity.attempts import Attempts, forget_old
 from services.identity.audit import AuditServicer, DenialsServicer
 from services.identity.callers import CallersServicer
+from services.identity.credential_mail import CredentialMail
+from services.identity.credentials import CredentialsServicer
+from services.identity.letters import Letters
 from services.identity.oauth import OAuthServicer
 from services.identity.oauth.flows import Flows
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
 from services.identity.privacy.assemble import privacy
+from services.identity.registration import RegistrationServicer, declare_verification_mail
 from services.identity.second_factors.challenges import forget_challenges
 from services.identity.second_factors.factors import SecondFactors
 from services.identity.second_factors.manage import SecondFactorsServicer
 from services.identity.second_factors.notices import Notices
 from services.identity.second_factors.passkey_rpcs import PasskeysServicer
 from services.identity.second_factors.proof import Proofs
-from services.identity.sessions import SessionsServicer
+from services.identity.sessions import Sessions, SessionsServicer
 from services.identity.settings import IdentitySettings
 from services.identity.sharing import GrantsServicer
 from services.identity.sharing.invitations import Invitations
@@ -38,12 +43,16 @@ from vitalis.identity.v1 import (
     audit_pb2_grpc,
     callers_pb2,
     callers_pb2_grpc,
+    credentials_pb2,
+    credentials_pb2_grpc,
     oauth_pb2,
     oauth_pb2_grpc,
     passkeys_pb2,
     passkeys_pb2_grpc,
     preferences_pb2,
     preferences_pb2_grpc,
+    registration_pb2,
+    registration_pb2_grpc,
     second_factors_pb2,
     second_factors_pb2_grpc,
     sessions_pb2,
@@ -73,12 +82,21 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
             await connection.execute(sa.select(sa.func.sweep_account_invitations()))
 
     access_tokens = AccessTokens.from_files(settings.signing_key_files)
-    sessions = SessionsServicer(database, passwords, access_tokens, settings.lifetimes)
     flows = Flows(database, settings.oidc_providers)
     factors = SecondFactors(database, settings.relying_party, Notices(database, jobs, settings.mailer))
     proofs = Proofs(database, passwords, factors)
     jobs.scheduled("*/10 * * * *", "forget_challenges")(partial(forget_challenges, database))
     privacy_servicers, personal = privacy(settings, database, jobs, channels)
+    attempts = Attempts(database, access_tokens.derive("vitalis identity attempts"))
+    sessions = Sessions(access_tokens, settings.lifetimes)
+    mailer, letters = settings.mailer, Letters(settings.public_url)
+    verification_mail = declare_verification_mail(jobs, database, mailer, letters)
+    credential_mail = CredentialMail(jobs, database, mailer, letters)
+
+    @jobs.scheduled("11 * * * *", "forget_logins")
+    async def forget_logins() -> None:
+        await forget_old(database)
+
     return Parts(
         [
             *privacy_servicers,
@@ -108,7 +126,12 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 sharing_pb2.DESCRIPTOR.services_by_name["GrantsService"],
             ),
             Servicer(
-                sessions,
+                RegistrationServicer(database, passwords, attempts, sessions, jobs, verification_mail),
+                registration_pb2_grpc.add_RegistrationServiceServicer_to_server,
+                registration_pb2.DESCRIPTOR.services_by_name["RegistrationService"],
+            ),
+            Servicer(
+                SessionsServicer(database, passwords, attempts, sessions, access_tokens),
                 sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
                 sessions_pb2.DESCRIPTOR.services_by_name["SessionsService"],
             ),
@@ -123,7 +146,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 audit_pb2.DESCRIPTOR.services_by_name["DenialsService"],
             ),
             Servicer(
-                OAuthServicer(database, flows, sessions._start_session, factors, proofs, jobs, settings.mailer),
+                OAuthServicer(database, flows, sessions.start, factors, proofs, jobs, mailer),
                 oauth_pb2_grpc.add_OAuthServiceServicer_to_server,
                 oauth_pb2.DESCRIPTOR.services_by_name["OAuthService"],
             ),
@@ -136,6 +159,11 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 PasskeysServicer(database, factors, proofs),
                 passkeys_pb2_grpc.add_PasskeysServiceServicer_to_server,
                 passkeys_pb2.DESCRIPTOR.services_by_name["PasskeysService"],
+            ),
+            Servicer(
+                CredentialsServicer(database, passwords, attempts, credential_mail),
+                credentials_pb2_grpc.add_CredentialsServiceServicer_to_server,
+                credentials_pb2.DESCRIPTOR.services_by_name["CredentialsService"],
             ),
         ],
         jobs,

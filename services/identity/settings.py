@@ -12,7 +12,7 @@ from pydantic_settings import NoDecode
 from services.identity import mail, passwords
 from services.identity.oauth.providers import Provider, with_presets
 from services.identity.second_factors.webauthn_ceremonies import RelyingParty
-from services.identity.sessions import Lifetimes
+from services.identity.sessions.store import Lifetimes
 from services.kit.caller import load_private_key
 from services.kit.settings import ServiceSettings
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Self
 
 import jwt
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from services.kit.caller import key_id, load_private_key, public_jwk
 
@@ -54,6 +56,11 @@ class AccessTokens:
     def key_set(self) -> tuple[dict[str, str], ...]:
         """The public keys as JSON Web Keys (RFC 7517, RFC 8037)."""
         return self._key_set
+
+    def derive(self, purpose: str) -> bytes:
+        """A secret of 32 bytes for another purpose, the same in every replica while the signing key is."""
+        raw = self._key.private_bytes_raw()
+        return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose.encode()).derive(raw)
 
     def issue(self, user_id: uuid.UUID, session_id: uuid.UUID, role: str) -> AccessToken:
         """An access token for one person's session."""

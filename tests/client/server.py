@@ -24,10 +24,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from vitalis.identity.v1 import sessions_pb2, users_pb2
+from vitalis.identity.v1 import registration_pb2, sessions_pb2, users_pb2
 from vitalis.tracking.v1 import imports_pb2, wearables_pb2
 
 PASSWORD = "correct horse battery staple"
+CODE = "vvt_code"
 USER_ID = "01990000-0000-7000-8000-000000000001"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RULE = "must be at least 12 characters"
@@ -86,6 +87,7 @@ class Server:
         self.clock_offset = timedelta(0)
         self.refresh_tokens: list[str] = []
         self.good_access_token = ""
+        self.registered = registration_pb2.RegisterRequest()
         self.reused = 0
         self.days = [wearables_pb2.Day(date=f"2026-10-{day:02d}", steps=day) for day in range(31, 0, -1)]
         self.nights: list[wearables_pb2.WearableSleep] = []
@@ -142,6 +144,7 @@ class Server:
         user, imports = "/api/v1/users/{user_id}", "/api/v1/users/{user_id}/imports"
         open_routes = [
             ("POST", "/api/v1/users", self.register),
+            ("POST", "/api/v1/users:verifyEmail", self.verify_email),
             ("POST", "/api/v1/sessions", self.log_in),
             ("POST", "/api/v1/sessions:refresh", self.refresh),
             ("POST", "/api/v1/sessions:logOut", self.log_out),
@@ -182,13 +185,21 @@ class Server:
         return Route(path, endpoint, methods=[method])
 
     async def register(self, request: Request) -> Response:
-        body = json_format.Parse(await request.body(), sessions_pb2.RegisterRequest())
+        body = json_format.Parse(await request.body(), registration_pb2.RegisterRequest())
         if len(body.password) < 12:
             fields = {"password": RULE}
             return refuse(400, "INVALID_ARGUMENT", "INVALID_FIELD", f"password: {RULE}", fields)
-        if body.email == "taken@example.com":
-            return refuse(409, "ALREADY_EXISTS", "EMAIL_TAKEN", "email: is already registered; log in instead")
-        return reply(sessions_pb2.RegisterResponse(user=person(body.email), tokens=self.tokens()))
+        self.registered = body
+        return reply(registration_pb2.RegisterResponse())
+
+    async def verify_email(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), registration_pb2.VerifyEmailRequest())
+        if body.token != CODE:
+            text = "the code is not valid any more; ask for another"
+            return refuse(400, "INVALID_ARGUMENT", "VERIFICATION_TOKEN_INVALID", text)
+        if body.password != self.registered.password:
+            return refuse(401, "UNAUTHENTICATED", "WRONG_CREDENTIALS", "email or password is wrong")
+        return reply(registration_pb2.VerifyEmailResponse(user=person(self.registered.email), tokens=self.tokens()))
 
     async def log_in(self, request: Request) -> Response:
         body = json_format.Parse(await request.body(), sessions_pb2.LogInRequest())

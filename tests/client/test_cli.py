@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.client.server import PASSWORD, Fault, Server
+from tests.client.server import CODE, PASSWORD, Fault, Server
 from vitalis.tracking.v1 import imports_pb2, wearables_pb2
 from vitalis_client import FileSessions, Vitalis, __version__
 from vitalis_client.cli import app
@@ -59,7 +59,18 @@ def test_version_and_help(run: Run) -> None:
     assert run("--version").stdout == f"vitalis {__version__}\n"
     shown = run("--help").stdout
     assert "vitalis import ~/Downloads/export.zip" in shown
-    for name in ("sign-up", "log-in", "log-out", "whoami", "import", "imports", "watch", "cancel", "roll-back"):
+    for name in (
+        "sign-up",
+        "verify-email",
+        "log-in",
+        "log-out",
+        "whoami",
+        "import",
+        "imports",
+        "watch",
+        "cancel",
+        "roll-back",
+    ):
         assert re.search(rf"^│ {name} +\S", shown, re.MULTILINE)
         assert run(name, "--help").exit_code == 0
 
@@ -73,7 +84,14 @@ def test_a_command_that_is_none(run: Run) -> None:
 def test_signing_up_logging_in_and_out(run: Run, server: Server) -> None:
     signed_up = run("sign-up", "ada@example.com", "--name", "Ada", "--password-stdin", input=f"{PASSWORD}\n")
     assert (signed_up.exit_code, signed_up.stdout) == (0, "")
-    assert signed_up.stderr == "signed up and logged in as ada@example.com\n"
+    assert signed_up.stderr.startswith("a mail with a code is on its way to ada@example.com\n")
+    assert signed_up.stderr.endswith("to go on: vitalis verify-email CODE\n")
+    assert run("whoami").exit_code == 1
+    wrong = run("verify-email", "vvt_another", "--password-stdin", input=f"{PASSWORD}\n")
+    assert (wrong.exit_code, wrong.stderr) == (1, "vitalis: the code is not valid any more; ask for another\n")
+    verified = run("verify-email", CODE, "--password-stdin", input=f"{PASSWORD}\n")
+    assert (verified.exit_code, verified.stdout) == (0, "")
+    assert verified.stderr == "signed up and logged in as ada@example.com\n"
     assert run("whoami").stdout.startswith("Ada <ada@example.com>\nid 0199")
     assert run("log-out").exit_code == 0
     assert FileSessions().load(server.url) is None
@@ -104,9 +122,10 @@ def test_nobody_to_ask(run: Run) -> None:
 
 def test_asking_at_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vitalis_client.cli.account.interactive", lambda: True)
-    answers = f"ada@example.com\nAda\n{PASSWORD}\nanother one\n{PASSWORD}\n{PASSWORD}\n"
+    answers = f"ada@example.com\nAda\n{PASSWORD}\nanother one\n{PASSWORD}\n{PASSWORD}\n{CODE}\n"
     result = run("sign-up", input=answers)
     assert result.exit_code == 0, result.stderr
+    assert result.stderr.endswith("signed up and logged in as ada@example.com\n")
     assert "do not match" in result.stderr
     assert PASSWORD not in result.output
 
@@ -114,8 +133,6 @@ def test_asking_at_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_the_server_refuses_is_one_line(run: Run) -> None:
     result = run("sign-up", "a@example.com", "--name", "Ada", "--password-stdin", input="short\n")
     assert (result.exit_code, result.stderr) == (1, "vitalis: password: must be at least 12 characters\n")
-    result = run("sign-up", "taken@example.com", "--name", "Ada", "--password-stdin", input=f"{PASSWORD}\n")
-    assert result.stderr == "vitalis: email: is already registered; log in instead\n"
 
 
 def test_a_server_that_is_not_there(run: Run, waits: list[float]) -> None:

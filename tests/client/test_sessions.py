@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.server import PASSWORD, Fault, Server
+from tests.client.server import CODE, PASSWORD, Fault, Server
 from vitalis_client import FileSessions, NotLoggedIn, Session, Vitalis, VitalisError
 
 REFRESH = """
@@ -168,8 +168,12 @@ def test_logging_out_forgets_even_when_the_server_fails(api: Vitalis, server: Se
     assert FileSessions().load(server.url) is None
 
 
-def test_registering_logs_in(server: Server) -> None:
+def test_proving_the_address_logs_in(server: Server) -> None:
     with Vitalis(server.url) as api:
-        user = api.register("grace@example.com", PASSWORD, "Grace")
-        assert user.email == "grace@example.com"
+        api.register("grace@example.com", PASSWORD, "Grace")
+        with pytest.raises(NotLoggedIn):
+            api.me()
+        with pytest.raises(VitalisError, match="not valid any more"):
+            api.verify_email("another", PASSWORD)
+        assert api.verify_email(CODE, PASSWORD).email == "grace@example.com"
         assert api.me()

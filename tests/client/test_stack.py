@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from examples.apple_health import Truth, write_export
+from local.mailbox import wait_for_code
 from local.runner import Stack
 from tests.client.server import PASSWORD
 from vitalis_client import FileSessions, Vitalis, VitalisError
@@ -47,6 +48,7 @@ def test_from_an_export_to_days_with_the_command(stack: Stack, export: tuple[Pat
         return result.stdout
 
     run("sign-up", "cli@example.com", "--name", "Ada")
+    run("verify-email", wait_for_code(stack.mailbox, "cli@example.com"))
     first = json.loads(run("import", str(path), "--json"))
     assert first["status"] == "succeeded"
     assert (first["result"]["records_read"], first["result"]["records_used"]) == (
@@ -72,6 +74,8 @@ def test_a_file_that_is_no_export_is_refused_with_a_reason(stack: Stack, config:
     wrong.write_bytes(b"%PDF-1.7\n" + b"0" * 1000)
     runner = CliRunner(env={"VITALIS_URL": stack.url, "VITALIS_PASSWORD": PASSWORD})
     assert runner.invoke(app, ["sign-up", "pdf@example.com", "--name", "Ada"]).exit_code == 0
+    code = wait_for_code(stack.mailbox, "pdf@example.com")
+    assert runner.invoke(app, ["verify-email", code]).exit_code == 0
     result = runner.invoke(app, ["import", str(wrong)])
     assert result.exit_code == 1
     assert "vitalis: the import failed: " in result.stderr
@@ -84,6 +88,7 @@ def test_processes_that_renew_at_once_keep_their_session(
     store = FileSessions()
     with Vitalis(stack.url, sessions=store) as api:
         api.register("many@example.com", PASSWORD, "Ada")
+        api.verify_email(wait_for_code(stack.mailbox, "many@example.com"), PASSWORD)
         session = store.load(stack.url)
         assert session
         store.save(stack.url, session.model_copy(update={"access_token_expires_at": 0.0}))

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import psycopg
 
+from local.mailbox import wait_for_code
 from local.runner import Stack
 
 PASSWORD = "correct horse battery staple"
@@ -45,9 +46,11 @@ class Person:
         self.stack = stack
         self.http = httpx.Client(base_url=stack.url, timeout=WAIT_SECONDS)
         self.email = f"{uuid4().hex}@example.com"
-        answer = self.http.post(
-            "/api/v1/users", json={"email": self.email, "password": PASSWORD, "display_name": "Ada"}
-        )
+        person = {"email": self.email, "password": PASSWORD, "display_name": "Ada"}
+        answer = self.http.post("/api/v1/users", json=person)
+        assert (answer.status_code, answer.json()) == (200, {}), answer.text
+        code = wait_for_code(stack.mailbox, self.email)
+        answer = self.http.post("/api/v1/users:verifyEmail", json={"token": code, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
         self.id: str = answer.json()["user"]["id"]
         self.tokens: dict[str, str] = answer.json()["tokens"]

@@ -16,13 +16,21 @@ from services.identity.settings import IdentitySettings
 from services.kit.caller import ANONYMOUS, Caller
 from tests import harness
 from tests.databases import ServiceDatabase
-from tests.harness import Running, Trust, make_trust, write_key, write_keyset
-from tests.people import insert_person
-from vitalis.identity.v1 import accounts_pb2_grpc, preferences_pb2_grpc, sessions_pb2_grpc, users_pb2, users_pb2_grpc
+from tests.harness import Running, Trust, drain, make_trust, write_key, write_keyset
+from tests.people import EMAIL, PASSWORD, insert_person, sign_up
+from vitalis.identity.v1 import (
+    accounts_pb2_grpc,
+    credentials_pb2_grpc,
+    preferences_pb2_grpc,
+    registration_pb2,
+    registration_pb2_grpc,
+    sessions_pb2_grpc,
+    users_pb2,
+    users_pb2_grpc,
+)
 from vitalis.identity.v1 import sessions_pb2 as pb
 
-PASSWORD = "correct horse battery staple"
-EMAIL = "ada@example.com"
+__all__ = ["EMAIL", "PASSWORD"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,11 @@ class Identity:
     """The running service and what its tests ask of it."""
 
     running: Running
-    mailbox: Path
+
+    @property
+    def mailbox(self) -> Path:
+        mailbox: Path = self.running.settings.mailbox
+        return mailbox
 
     @property
     def database(self) -> ServiceDatabase:
@@ -59,14 +71,23 @@ class Identity:
     def metadata(self, caller: Caller = ANONYMOUS) -> tuple[tuple[str, str], ...]:
         return self.running.metadata(caller)
 
-    async def register(self, email: str = EMAIL, password: str = PASSWORD, name: str = "Ada") -> pb.RegisterResponse:
-        request = pb.RegisterRequest(email=email, password=password, display_name=name)
-        return await self.sessions.Register(request, metadata=self.metadata())
+    @property
+    def registration(self) -> "registration_pb2_grpc.RegistrationServiceAsyncStub":
+        return registration_pb2_grpc.RegistrationServiceStub(self.running.channel)
+
+    @property
+    def credentials(self) -> "credentials_pb2_grpc.CredentialsServiceAsyncStub":
+        return credentials_pb2_grpc.CredentialsServiceStub(self.running.channel)
+
+    async def register(
+        self, email: str = EMAIL, password: str = PASSWORD, name: str = "Ada", caller: Caller = ANONYMOUS
+    ) -> registration_pb2.VerifyEmailResponse:
+        """Somebody who has registered and proved their address, and is logged in."""
+        return await sign_up(self.running, email, password, name, caller)
 
     async def run_jobs(self) -> None:
         """Runs the jobs that are due."""
-        assert self.running.parts.jobs
-        await self.running.parts.jobs.app.run_worker_async(wait=False, install_signal_handlers=False)
+        await drain(self.running)
 
     def mails(self) -> list[EmailMessage]:
         """The mails that were sent, the first one first."""
@@ -122,8 +143,7 @@ def settings(
 @asynccontextmanager
 async def running(settings: IdentitySettings, database: ServiceDatabase, trust: Trust) -> AsyncIterator[Identity]:
     async with harness.running(SERVICE, settings, database, trust) as service:
-        assert settings.mailbox
-        yield Identity(service, settings.mailbox)
+        yield Identity(service)
 
 
 @pytest.fixture

@@ -44,49 +44,6 @@ async def test_signing_up_logs_in(identity: Identity) -> None:
     assert answer.tokens.refresh_token.startswith("vrt_")
 
 
-async def test_an_address_is_registered_once_in_any_case(identity: Identity) -> None:
-    await identity.register()
-    error = await failure(identity.register(email="ADA@example.com"))
-    assert error.reason.name == "EMAIL_TAKEN"
-    assert [violation.field for violation in error.violations] == ["email"]
-    assert EMAIL not in error.message.lower()
-
-
-async def test_of_many_registering_one_address_one_succeeds(identity: Identity) -> None:
-    answers = await asyncio.gather(*(identity.register() for _ in range(8)), return_exceptions=True)
-    assert sum(isinstance(answer, pb.RegisterResponse) for answer in answers) == 1
-    with psycopg.connect(identity.database.migrator_url) as owner:
-        assert owner.execute("SELECT count(*) FROM users").fetchone() == (1,)
-        assert owner.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
-
-
-async def test_the_address_of_a_deleted_person_is_free_again(identity: Identity) -> None:
-    first = await identity.register()
-    with psycopg.connect(identity.database.migrator_url) as owner:
-        owner.execute("UPDATE users SET deleted_at = now()")
-    assert (await identity.register()).user.id != first.user.id
-
-
-@pytest.mark.parametrize(
-    ("field", "request_"),
-    [
-        ("email", pb.RegisterRequest(email="ada", password=PASSWORD, display_name="Ada")),
-        ("email", pb.RegisterRequest(email="\u212a@example.com", password=PASSWORD, display_name="Ada")),
-        ("email", pb.RegisterRequest(password=PASSWORD, display_name="Ada")),
-        ("password", pb.RegisterRequest(email=EMAIL, password="short", display_name="Ada")),
-        ("password", pb.RegisterRequest(email=EMAIL, password="x" * 129, display_name="Ada")),
-        ("display_name", pb.RegisterRequest(email=EMAIL, password=PASSWORD)),
-        ("display_name", pb.RegisterRequest(email=EMAIL, password=PASSWORD, display_name="  ")),
-        ("display_name", pb.RegisterRequest(email=EMAIL, password=PASSWORD, display_name="A\0da")),
-    ],
-)
-async def test_what_cannot_be_registered(identity: Identity, field: str, request_: pb.RegisterRequest) -> None:
-    error = await failure(identity.sessions.Register(request_, metadata=identity.metadata()))
-    assert error.reason.name == "INVALID_FIELD"
-    assert field in [violation.field for violation in error.violations]
-    assert not request_.password or request_.password not in error.message
-
-
 async def test_logging_in_starts_another_session(identity: Identity) -> None:
     registered = await identity.register()
     answer = await identity.log_in(email=" ADA@example.com ")
@@ -249,7 +206,6 @@ async def test_logs_hold_nothing_personal_and_no_secret(identity: Identity) -> N
         registered = await identity.register()
         await identity.log_in()
         await reason(identity.log_in(password=WRONG))
-        await reason(identity.register())
         refreshed = await identity.refresh(registered.tokens.refresh_token)
         await reason(identity.refresh(registered.tokens.refresh_token))
         await identity.log_out(refreshed.tokens.refresh_token)

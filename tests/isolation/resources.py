@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from services.kit.caller import ANONYMOUS, Caller
+from services.kit.caller import Caller
 from services.kit.database import uuid7
 from tests.databases import ServiceDatabase
 from tests.harness import Running, person, service
 from tests.identity.conftest import Identity
 from tests.identity.factors import BY_PASSWORD, somebody
-from tests.people import insert_person, make_family
+from tests.people import insert_person, make_family, sign_up
 from tests.rpcs import Rpc, rpcs
 from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_INTERNAL
 
@@ -69,8 +69,7 @@ def signed_up(running: Running) -> Caller:
 
 
 async def _registered(running: Running) -> Owned:
-    register = next(rpc for rpc in rpcs() if rpc.method.name == "Register")
-    answer = await call(running, register, ANONYMOUS)
+    answer = await sign_up(running)
     return Owned(person(answer.user.id), answer.user.id)
 
 
@@ -128,6 +127,13 @@ async def _consented(running: Running) -> Owned:
     return Owned(owner, (await call(running, give, owner, request_id=REQUEST_ID)).consent.id)
 
 
+async def _logged_in(running: Running) -> Owned:
+    answer = await sign_up(running)
+    owner = person(answer.user.id)
+    listed = next(rpc for rpc in rpcs() if rpc.method.name == "ListSessions")
+    return Owned(owner, _first_id(await call(running, listed, owner)))
+
+
 def _as(collection: str) -> Maker:
     async def maker(running: Running) -> Owned:
         return await make(collection, running)
@@ -142,7 +148,7 @@ async def _anything(running: Running) -> Owned:
 async def _with_second_factors(running: Running) -> Owned:
     """Somebody with a passkey, and an authenticator app that waits for its first code."""
     mailbox = Path()  # no job runs
-    owner = await somebody(Identity(running, mailbox), mailbox, f"{person().subject}@example.com")
+    owner = await somebody(Identity(running), mailbox, f"{person().subject}@example.com")
     await owner.add_passkey()
     await owner.ask("BeginTotp", proof=BY_PASSWORD)
     (passkey,) = await owner.passkeys()
@@ -152,6 +158,7 @@ async def _with_second_factors(running: Running) -> Owned:
 # Those that are not made by their own Create or BatchUpsert.
 MAKERS: dict[str, Maker] = {
     "users": _registered,
+    "sessions": _logged_in,
     "preferences": _registered,
     "identities": _linked,
     "account": _family,

@@ -18,6 +18,7 @@ PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the 
 
 def add_to(app: typer.Typer) -> None:
     app.command("sign-up", rich_help_panel=PANEL)(sign_up)
+    app.command("verify-email", rich_help_panel=PANEL)(verify_email)
     app.command("log-in", rich_help_panel=PANEL)(log_in)
     app.command("log-out", rich_help_panel=PANEL)(log_out)
     app.command("whoami", rich_help_panel=PANEL)(whoami)
@@ -29,11 +30,31 @@ def sign_up(
     password_stdin: PasswordStdin = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Open an account and log in."""
+    """Open an account: a mail brings a code that proves the address."""
     with connect(url) as api:
         email = email or ask("Email")
         name = name or ask("Name")
-        user = api.register(email, password(url, from_stdin=password_stdin, confirm=True), name)
+        chosen = password(url, from_stdin=password_stdin, confirm=True)
+        api.register(email, chosen, name)
+        say(f"a mail with a code is on its way to {clean(email)}")
+        if httpx.URL(url).host in LOOPBACK:
+            say("unless the server has a mail server it is a file in mail/ of the data directory, named in the log")
+        if not interactive():
+            say("to go on: vitalis verify-email CODE")
+            return
+        user = api.verify_email(ask("Code"), chosen)
+        say(f"signed up and logged in as {clean(user.email)}")
+
+
+def verify_email(
+    code: Annotated[str, typer.Argument(help="The code out of the mail; asked for if left out.")] = "",
+    password_stdin: PasswordStdin = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Finish signing up with the code out of the mail, and log in."""
+    with connect(url) as api:
+        code = code or ask("Code")
+        user = api.verify_email(code, password(url, from_stdin=password_stdin, confirm=False))
         say(f"signed up and logged in as {clean(user.email)}")
 
 

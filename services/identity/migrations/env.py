@@ -1,6 +1,8 @@
 """The tables of identity, for Alembic."""
 
+from services.identity.accounts import accounts
 from services.identity.base import metadata
+from services.identity.credentials import password_history
 from services.identity.oauth.tables import oauth_identities
 from services.identity.preferences import user_preferences
 from services.identity.privacy.tables import consents
@@ -12,14 +14,17 @@ from services.identity.sharing.tables import grants
 from services.kit.migrate import run_environment
 
 # Importing an area's tables registers them.
-assert {
-    challenges.metadata,
-    consents.metadata,
-    grants.metadata,
-    sessions.metadata,
-    user_preferences.metadata,
-    oauth_identities.metadata,
-    passkeys.metadata,
-    totp_factors.metadata,
-} == {metadata}
+TABLES = (
+    accounts,
+    challenges,
+    consents,
+    grants,
+    oauth_identities,
+    passkeys,
+    password_history,
+    sessions,
+    totp_factors,
+    user_preferences,
+)
+assert {table.metadata for table in TABLES} == {metadata}
 run_environment(metadata)

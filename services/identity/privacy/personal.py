@@ -2,15 +2,17 @@
 
 from services.identity.accounts import account_invitations, accounts
 from services.identity.base import IDEMPOTENCY_KEYS, metadata
+from services.identity.credentials import password_history
 from services.identity.oauth.tables import oauth_identities
 from services.identity.privacy.tables import data_export_requests
 from services.identity.second_factors.challenges import challenges
 from services.identity.second_factors.passkeys import passkeys
 from services.identity.second_factors.recovery_codes import recovery_codes
 from services.identity.second_factors.totp import totp_factors
-from services.identity.sessions import refresh_tokens
+from services.identity.sessions.store import refresh_tokens
 from services.identity.sharing.tables import grants
 from services.identity.users import users
+from services.identity.verification import verification_tokens
 from services.kit.personal import PersonalData
 
 PERSONAL = PersonalData(
@@ -35,5 +37,7 @@ PERSONAL = PersonalData(
             "access_token_enc": "opens the account at the provider",
             "refresh_token_enc": "opens the account at the provider",
         },
+        verification_tokens.name: {"token_sha256": "of a credential"},
+        password_history.name: {"password_hash": "opened the account, and may open others"},
     },
 )
