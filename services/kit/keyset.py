@@ -15,6 +15,7 @@ import argparse
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,7 +93,8 @@ def as_json(keyset: Any, kms_uri: str = "") -> bytes:
     """What the file holds."""
     handle = tink.proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN)
     if kms_uri:
-        text = tink.json_proto_keyset_format.serialize_encrypted(handle, _kms(kms_uri), KEYSET_CONTEXT)
+        serialize = tink.json_proto_keyset_format.serialize_encrypted
+        text = _asking(lambda: serialize(handle, _kms(kms_uri), KEYSET_CONTEXT))
     else:
         text = tink.json_proto_keyset_format.serialize(handle, secret_key_access.TOKEN)
     return str(text).encode()
@@ -137,7 +139,8 @@ def read(file: Path, kms_uri: str = "") -> Any:
         raise KeysetError(f"{file} holds no keyset") from None
     try:
         if kms_uri:
-            handle = tink.json_proto_keyset_format.parse_encrypted(text, _kms(kms_uri), KEYSET_CONTEXT)
+            parse = tink.json_proto_keyset_format.parse_encrypted
+            handle = _asking(lambda: parse(text, _kms(kms_uri), KEYSET_CONTEXT))
         else:
             handle = tink.json_proto_keyset_format.parse(text, secret_key_access.TOKEN)
         # Proves that its keys are for this: AEAD.
@@ -155,6 +158,16 @@ def _refuse_open(file: Path) -> None:
     forbidden = 0o077 if status.st_uid == os.geteuid() else 0o037
     if status.st_uid not in (os.geteuid(), 0) or mode & forbidden:
         raise KeysetError(f"the keyset {file} can be read by others (mode {mode:04o}); chmod 600 it")
+
+
+def _asking(call: Callable[[], Any]) -> Any:
+    """`call`, which asks a key management service: what its library raises is told by its kind alone."""
+    try:
+        return call()
+    except (KeysetError, tink.TinkError):
+        raise
+    except Exception as error:
+        raise KeysetError(f"the key management service cannot be asked ({type(error).__name__})") from None
 
 
 def _kms(uri: str) -> Any:

@@ -138,6 +138,7 @@ class Kms(tink.KmsClient):  # type: ignore[misc]
     """A key management service: it has the key, and counts what it is asked."""
 
     asked = 0
+    away = False
 
     def __init__(self) -> None:
         self._key = tink.new_keyset_handle(aead.aead_key_templates.AES256_GCM).primitive(aead.Aead)
@@ -147,6 +148,8 @@ class Kms(tink.KmsClient):  # type: ignore[misc]
 
     def get_aead(self, key_uri: str) -> aead.Aead:
         self.asked += 1
+        if self.away:
+            raise ConnectionError("hunter2")
         return self._key
 
 
@@ -167,6 +170,10 @@ def test_a_keyset_can_be_encrypted_by_a_key_management_service(
         MasterKeys(file)
     with pytest.raises(KeysetError, match="that the key management service decrypts"):
         MasterKeys(write_keyset(tmp_path / "clear.json"), uri)
+    kms.away = True
+    with pytest.raises(KeysetError, match=r"^the key management service cannot be asked .ConnectionError.$"):
+        MasterKeys(file, uri)
+    assert keys.unwrap(keys.wrap(b"secret", CONTEXT), CONTEXT) == b"secret"
     with pytest.raises(KeysetError, match="must begin with aws-kms:// or gcp-kms://"):
         MasterKeys(file, "hunter2")
 
