@@ -1,4 +1,4 @@
-"""`python -m local up`, `migrate` and `check`."""
+"""`python -m local up`, `migrate`, `make-admin` and `check`."""
 
 import argparse
 import os
@@ -31,7 +31,9 @@ def main() -> int:
     up = commands.add_parser("up", help="start everything and stay until Ctrl-C")
     up.add_argument("--port", type=int, default=GATEWAY_PORT, help="of the gateway; 0 takes free ports everywhere")
     to_migrate = commands.add_parser("migrate", help="bring every service's database to its latest revision")
-    for command in (up, to_migrate):
+    admin = commands.add_parser("make-admin", help="make somebody an administrator; only while nothing runs")
+    admin.add_argument("email", help="their verified address")
+    for command in (up, to_migrate, admin):
         command.add_argument("--data-dir", type=Path, help="default: VITALIS_DATA_DIR, or the platform's place")
     commands.add_parser("check", help="compare every service's tables with its migrations, on a database of its own")
     arguments = parser.parse_args()
@@ -46,6 +48,8 @@ def main() -> int:
                 run(stack, log)
             else:
                 stack.prepare()
+            if arguments.command == "make-admin":
+                return stack.make_admin(arguments.email)
         except Interrupted:
             return 0
         except LocalError as error:

@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import socket
+import subprocess
 import sys
 import time
 import urllib.error
@@ -135,6 +136,12 @@ class Stack:
             self.databases[service] = Urls(*ensure_service_database(admin_url, service, passwords))
             self._show("migrate", f"{service} database")
             migrate.upgrade(self.databases[service].migrator, service)
+
+    def make_admin(self, email: str) -> int:
+        """Makes somebody an administrator, once prepared; the exit code of identity's command."""
+        url = {"IDENTITY_MIGRATOR_DATABASE_URL": self.databases["identity"].migrator}
+        command = [*_module("services.identity", "make-admin"), email]
+        return subprocess.run(command, env={**os.environ, **url}, check=False).returncode
 
     def start(self, program: Program) -> Child:
         """Starts one more program among the children; `restart` and `wait` know it from then on."""

@@ -8,14 +8,25 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
 from vitalis_client import upload
 from vitalis_client.contract import routes
-from vitalis_client.contract.models import Day, Import, Session, User, WearableActivity, WearableDaily, WearableSleep
+from vitalis_client.contract.models import (
+    Account,
+    AccountInvitation,
+    Day,
+    Import,
+    Preferences,
+    Session,
+    User,
+    WearableActivity,
+    WearableDaily,
+    WearableSleep,
+)
 from vitalis_client.errors import Unreachable, VitalisError, from_json, unexpected
 from vitalis_client.http import TIMEOUT, Http, decode_json
 from vitalis_client.loopback import landing
@@ -159,6 +170,57 @@ class Vitalis:
     def me(self) -> User:
         """Who is logged in."""
         return self._http.get(routes.GET_USER)
+
+    def update_profile(self, *, clear: Sequence[str] = (), **values: Any) -> User:
+        """Changes fields of the profile: `update_profile(username="ada", clear=["bio"])`. USERNAME_TAKEN."""
+        return self._http.patch(routes.UPDATE_USER, values, clear)
+
+    def preferences(self) -> Preferences:
+        """Units, time zone, notifications and dashboard."""
+        return self._http.get(routes.GET_PREFERENCES)
+
+    def update_preferences(self, *, clear: Sequence[str] = (), **values: Any) -> Preferences:
+        """Changes preferences: `update_preferences(weight_unit="kg")`; what is cleared goes back to its default."""
+        return self._http.patch(routes.UPDATE_PREFERENCES, values, clear)
+
+    # Household
+
+    def account(self) -> Account:
+        """The account that the person is in, with its members."""
+        return self._http.get(routes.GET_ACCOUNT)
+
+    def invite_to_account(self, email: str) -> AccountInvitation:
+        """Invites somebody by mail into the person's account. FAMILY_TIER_NEEDED, ACCOUNT_FULL, ALREADY_EXISTS."""
+        return self._http.post(routes.CREATE_ACCOUNT_INVITATION, {"email": email})
+
+    def account_invitations(self, *, status: str = "") -> Iterator[AccountInvitation]:
+        """The invitations that the person has sent, all or those with a status such as `open`."""
+        params = {"status": status}
+        return self._pages(routes.LIST_ACCOUNT_INVITATIONS, params, lambda page: page.account_invitations)
+
+    def revoke_account_invitation(self, invitation_id: str) -> AccountInvitation:
+        """Takes an open invitation back."""
+        return self._http.post(routes.REVOKE_ACCOUNT_INVITATION, {}, id=invitation_id)
+
+    def join_account(self, token: str) -> Account:
+        """Accepts an invitation. INVITATION_INVALID, ACCOUNT_FULL, ACCOUNT_HAS_MEMBERS."""
+        return self._http.post(routes.JOIN_ACCOUNT, {"token": token})
+
+    def decline_account_invitation(self, token: str) -> None:
+        """Declines an invitation. INVITATION_INVALID."""
+        self._http.post(routes.DECLINE_ACCOUNT_INVITATION, {"token": token})
+
+    def leave_account(self) -> Account:
+        """Leaves a household for an account of the person's own. OWNER_CANNOT_LEAVE."""
+        return self._http.post(routes.LEAVE_ACCOUNT, {})
+
+    def remove_account_member(self, member_id: str) -> Account:
+        """Removes a member from the person's household. NOT_ACCOUNT_OWNER."""
+        return self._http.post(routes.REMOVE_ACCOUNT_MEMBER, {}, id=member_id)
+
+    def make_account_owner(self, member_id: str) -> Account:
+        """Hands the account over to another member. NOT_ACCOUNT_OWNER."""
+        return self._http.post(routes.MAKE_ACCOUNT_OWNER, {}, id=member_id)
 
     # Imports
 

@@ -2,7 +2,7 @@
 
 import email.utils
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from threading import RLock
@@ -63,6 +63,11 @@ class Http:
     def post(self, route: Route[Answer], body: Mapping[str, Any], **fields: str) -> Answer:
         """Sends a request that the logged-in person makes once."""
         return self.call(route, fields, repeat=False, json=dict(body))
+
+    def patch(self, route: Route[Answer], values: Mapping[str, Any], clear: Sequence[str], **fields: str) -> Answer:
+        """Changes the named values of a resource and clears others."""
+        mask = ",".join([*values, *clear])
+        return self.call(route, fields, repeat=False, json=dict(values), params={"update_mask": mask})
 
     def open(self, route: Route[Answer], body: Mapping[str, Any], **fields: str) -> tuple[Answer, httpx.Headers]:
         """Sends a request that needs no session. Also gives the answer's headers."""

@@ -1,4 +1,4 @@
-"""`python -m services.identity serve | worker | migrate | rotate-keys`."""
+"""`python -m services.identity serve | worker | migrate | rotate-keys | make-admin`."""
 
 from functools import partial
 
@@ -6,11 +6,13 @@ import sqlalchemy as sa
 
 from services.identity.accounts import AccountsServicer
 from services.identity.accounts.invitations import declare_mail_job
+from services.identity.admin import AdminServicer
 from services.identity.attempts import Attempts, forget_old
 from services.identity.audit import AuditServicer, DenialsServicer
 from services.identity.callers import CallersServicer
 from services.identity.credential_mail import CredentialMail
 from services.identity.credentials import CredentialsServicer
+from services.identity.first_admin import make_admin
 from services.identity.letters import Letters
 from services.identity.oauth import OAuthServicer
 from services.identity.oauth.flows import Flows
@@ -39,6 +41,8 @@ from vitalis.common.v1 import audit_pb2 as common_audit_pb2
 from vitalis.identity.v1 import (
     accounts_pb2,
     accounts_pb2_grpc,
+    admin_pb2,
+    admin_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     callers_pb2,
@@ -111,6 +115,11 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 users_pb2.DESCRIPTOR.services_by_name["UsersService"],
             ),
             Servicer(
+                AdminServicer(database),
+                admin_pb2_grpc.add_AdminServiceServicer_to_server,
+                admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
+            ),
+            Servicer(
                 AccountsServicer(database, jobs, mail_invitation),
                 accounts_pb2_grpc.add_AccountsServiceServicer_to_server,
                 accounts_pb2.DESCRIPTOR.services_by_name["AccountsService"],
@@ -172,7 +181,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     )
 
 
-SERVICE = Service("identity", IdentitySettings, build)
+SERVICE = Service("identity", IdentitySettings, build, {"make-admin": make_admin})
 
 if __name__ == "__main__":
     main(SERVICE)

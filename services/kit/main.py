@@ -36,8 +36,12 @@ def main(service: Service[Settings]) -> None:
             upgrade(settings.migrator_database_url.get_secret_value(), service.name, *revision)
         case [command] if command in commands:
             uvloop.run(_run(service, command, commands[command]))
+        case [command, *arguments] if command in service.commands:
+            service.commands[command](arguments)
         case _:
-            sys.exit(f"usage: python -m services.{service.name} serve | worker | rotate-keys | migrate [revision]")
+            own = "".join(f" | {command} …" for command in service.commands)
+            usage = f"serve | worker | rotate-keys | migrate [revision]{own}"
+            sys.exit(f"usage: python -m services.{service.name} {usage}")
 
 
 async def _run(service: Service[Settings], command: str, action: Callable[..., Awaitable[None]]) -> None:

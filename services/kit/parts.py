@@ -1,7 +1,7 @@
 """What a service is made of. Light on purpose: a worker imports it, and counts its memory."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import grpc
@@ -37,8 +37,13 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class Service(Generic[Settings]):
-    """One service: its name (settings prefix, token audience, database), its settings, and how it is put together."""
+    """One service: its name (settings prefix, token audience, database), its settings, and how it is put together.
+
+    `commands` are what `python -m services.<name>` does besides, by its first
+    argument; they get the others, and load the settings that they need.
+    """
 
     name: str
     settings: type[Settings]
     build: Callable[[Settings, Database], Parts]
+    commands: Mapping[str, Callable[[Sequence[str]], None]] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from vitalis.options.v1 import errors_pb2, options_pb2
 
 RPCS = rpcs()
 USER_URL = "/api/v1/users/{user_id}"
+ADMIN_URL = "/api/v1/admin/users/{user_id}"
 # Ids that a request may carry: whose, which one, and which request it is.
 IDS = {"user_id", "id", "request_id"}
 HTTP_METHODS = {
@@ -63,7 +64,8 @@ def test_an_rpc_says_who_may_call_it(rpc: Rpc) -> None:
         assert re.fullmatch(r"[a-z_]+\.(read|write)", scope)
         assert scope.endswith(".read") == rpc.only_reads
         # Whose data it is about is in the request, so that kit can hold it against the caller.
-        assert rpc.takes("user_id")
+        of_everybody = audience == options_pb2.AUDIENCE_ADMIN and rpc.method.name.startswith("List")
+        assert rpc.takes("user_id") != of_everybody
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=ids)
@@ -112,8 +114,9 @@ def test_an_rpc_has_a_url_unless_it_is_internal(rpc: Rpc) -> None:
     wanted = next((method for prefix, method in HTTP_METHODS.items() if rpc.method.name.startswith(prefix)), "post")
     assert verb == wanted
     assert re.fullmatch(r"/[a-z0-9.-]+(/([a-z0-9-]+(\.json|\.zip)?|\{[a-z_]+\}))*(:[a-z][A-Za-z]*)?", rpc.url)
+    as_admin = rpc.access.audience == options_pb2.AUDIENCE_ADMIN
     if rpc.takes("user_id"):
-        assert rpc.url.startswith(USER_URL)
+        assert rpc.url.startswith(ADMIN_URL if as_admin else USER_URL)
     assert set(re.findall(r"\{([a-z_]+)\}", rpc.url)) == {
         name for name in ("user_id", "id", "provider") if rpc.takes(name)
     } | {name for name in ("token",) if rpc.method.name in LINKS}

@@ -10,6 +10,7 @@ from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_USER
 OWNERS_ALONE = {
     "credentials": "the password and the address: whoever changes them has the account",
     "sessions": "where a person is logged in, only they see and end",
+    "admin": "what administrators do, who are made by each other",
     "audit": "shows what was before, addresses, and what other people with a grant do",
     "identities": "who is let in as this person; it would be the account itself that is shared",
     "account": "what is paid for, and with whom",

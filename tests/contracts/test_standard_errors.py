@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import failure, person, reason
+from tests.harness import failure, reason
 from tests.isolation.conftest import Start, start
 from tests.isolation.resources import call, entitled, make, signed_up
 from tests.rpcs import Rpc, ids, rpcs
@@ -19,7 +19,7 @@ def documenting(name: str) -> pytest.MarkDecorator:
 @documenting("NOT_FOUND")
 async def test_what_is_not_there_is_not_found(rpc: Rpc, start: Start) -> None:
     running = await start(rpc.process)
-    error = await failure(call(running, rpc, person(NOBODYS), id=NOBODYS))
+    error = await failure(call(running, rpc, entitled(running, rpc, NOBODYS), id=NOBODYS))
     # Where a proof is asked for first, nobody has one; tests/identity goes on from there.
     assert error.reason.name == ("PROOF_REFUSED" if "PROOF_REFUSED" in rpc.errors else "NOT_FOUND")
     assert NOBODYS not in error.message
@@ -28,7 +28,7 @@ async def test_what_is_not_there_is_not_found(rpc: Rpc, start: Start) -> None:
 @documenting("INVALID_PAGE_TOKEN")
 async def test_a_page_token_belongs_to_its_list_and_parameters(rpc: Rpc, start: Start) -> None:
     running = await start(rpc.process)
-    caller = entitled(rpc)
+    caller = entitled(running, rpc)
     for token in ("x", "e30", "W10", "WyJhIl0", "\0", "ü", "W1tbW1tb" * 200):
         assert await reason(call(running, rpc, caller, page_token=token)) == "INVALID_PAGE_TOKEN"
     assert await reason(call(running, rpc, caller, page_size=-1)) == "INVALID_FIELD"
@@ -54,7 +54,7 @@ async def test_a_request_id_belongs_to_one_request(rpc: Rpc, start: Start) -> No
 @documenting("DATE_OUT_OF_RANGE")
 async def test_a_date_that_no_partition_has_is_named_as_the_reason(rpc: Rpc, start: Start) -> None:
     running = await start(rpc.process)
-    caller = entitled(rpc)
+    caller = entitled(running, rpc)
     fields: dict[str, str] = {}
     if rpc.takes("id"):
         owner, fields["id"] = await make(rpc.collection, running)

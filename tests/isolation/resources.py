@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,11 +50,14 @@ async def call(running: Running, rpc: Rpc, caller: Caller, **given: Any) -> Any:
     return await rpc.call(running.channel, requests, running.metadata(caller))
 
 
-def entitled(rpc: Rpc, subject: str = "") -> Caller:
-    """Somebody who may call the RPC, with every scope."""
+def entitled(running: Running, rpc: Rpc, subject: str = "") -> Caller:
+    """Somebody who may call the RPC about the subject, with every scope."""
     if rpc.access.audience == AUDIENCE_INTERNAL:
         return service(subject or person().subject)
-    return person(subject, "admin" if rpc.access.audience == AUDIENCE_ADMIN else "user")
+    if rpc.access.audience == AUDIENCE_ADMIN:
+        admin = insert_person(running.database, f"{uuid7()}@example.com", role="admin")
+        return replace(person(admin, "admin"), subject=subject or person().subject)
+    return person(subject)
 
 
 def _first_id(response: Any) -> str:
@@ -162,6 +166,7 @@ MAKERS: dict[str, Maker] = {
     "preferences": _registered,
     "identities": _linked,
     "account": _family,
+    "subscription": _registered,
     "account-members": _family,
     "account-invitations": _invited,
     "second-factors": _with_second_factors,

@@ -62,7 +62,7 @@ async def test_nobody_reaches_another_persons_resources(rpc: Rpc, start: Start) 
     owner, row_id = await make(rpc.collection, running)
     stored = everything_about(running.database, owner.subject)
     assert stored
-    stranger = entitled(rpc)
+    stranger = entitled(running, rpc)
 
     named = await failure(call(running, rpc, stranger, user_id=owner.subject, id=row_id))
     assert named.reason.name == "SUBJECT_MISMATCH"
@@ -81,7 +81,7 @@ async def test_nobody_reaches_another_persons_resources(rpc: Rpc, start: Start) 
     assert everything_about(running.database, owner.subject) == stored
 
     # The same call is fine when it is the owner's own: it was not refused for another reason.
-    error, _ = await outcome(call(running, rpc, entitled(rpc, owner.subject), id=row_id, request_id="another"))
+    error, _ = await outcome(call(running, rpc, entitled(running, rpc, owner.subject), id=row_id, request_id="another"))
     assert error in {"", *rpc.errors} & FINE_FOR_THE_OWNER
 
 
@@ -105,7 +105,7 @@ async def test_who_may_not_call(rpc: Rpc, start: Start) -> None:
     assert await reason(rpc.call(running.channel, rpc.ask(user_id=somebody), elsewhere)) == "UNAUTHENTICATED"
 
     others = EVERY_SCOPE - {rpc.access.scope} | {"none"}
-    caller = entitled(rpc, somebody)
+    caller = entitled(running, rpc, somebody)
     limited = Caller(caller.actor, caller.subject, caller.role, frozenset(others), caller.request_id)
     assert await reason(call(running, rpc, limited)) == "SCOPE_MISSING"
 

@@ -159,6 +159,16 @@ def test_migrate_brings_the_databases_up_and_ends(directory: Path) -> None:
         assert "tracking database" in done.stdout
 
 
+def test_make_admin_asks_identity_and_ends(directory: Path) -> None:
+    done = run_local(directory, "make-admin", "nobody@example.com")
+    assert done.returncode == 1
+    assert "nobody who is active has verified this address" in done.stderr
+
+
 def run_migrate(directory: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "local", "migrate", "--data-dir", str(directory)]
+    return run_local(directory, "migrate")
+
+
+def run_local(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "local", *arguments, "--data-dir", str(directory)]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -80,7 +80,10 @@ def whoami(url: Url = DEFAULT_URL, json: Json = False) -> None:
         if json:
             print_json(user)
             return
-        stdout().print(f"{clean(user.display_name)} <{clean(user.email)}>", markup=False, soft_wrap=True)
+        username = f" @{clean(user.username)}" if user.username else ""
+        role = "" if user.role == "user" else f", {clean(user.role)}"
+        line = f"{clean(user.display_name)}{username} <{clean(user.email)}>{role}"
+        stdout().print(line, markup=False, soft_wrap=True)
         stdout().print(f"id {user.id}, signed up {moment(user.created_at)} UTC, at {api.base_url}", soft_wrap=True)
 
 
