@@ -32,6 +32,7 @@ from vitalis_client.http import TIMEOUT, Http, decode_json
 from vitalis_client.loopback import landing
 from vitalis_client.route import Route
 from vitalis_client.sessions import MemorySessions, Sessions
+from vitalis_client.sharing import Sharing
 from vitalis_client.version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -53,7 +54,8 @@ class Vitalis:
 
     Every method raises VitalisError, of which NotLoggedIn and Unreachable are
     special cases. Lists are iterators that fetch page after page, the newest
-    first. Dates are `datetime.date` or ISO 8601 text; instants in answers are
+    first. `person` is the id of somebody who shares with them; oneself without
+    it. Dates are `datetime.date` or ISO 8601 text; instants in answers are
     aware datetimes in UTC; units are in the fields' names. An optional field
     that nobody measured is None.
     """
@@ -71,6 +73,7 @@ class Vitalis:
         """
         agent = f"vitalis-client/{__version__} python/{platform.python_version()}"
         self._http = Http(base_url, sessions or MemorySessions(), agent, httpx.Timeout(timeout or TIMEOUT))
+        self.sharing = Sharing(self._http, self._pages)
 
     @property
     def base_url(self) -> str:
@@ -298,24 +301,25 @@ class Vitalis:
         *,
         preferred_sources: Sequence[str] = (),
         page_size: int = 0,
+        person: str = "",
     ) -> Iterator[Day]:
         """Days from `start` to `end`, both included, each value from the most preferred source that has one."""
         params = _bounds(start, end) | {"preferred_sources": list(preferred_sources)}
-        return self._pages(routes.LIST_DAYS, params, lambda page: page.days, page_size)
+        return self._pages(routes.LIST_DAYS, params, lambda page: page.days, page_size, person)
 
     def daily(
-        self, start: date | str = "", end: date | str = "", *, source: str = "", page_size: int = 0
+        self, start: date | str = "", end: date | str = "", *, source: str = "", page_size: int = 0, person: str = ""
     ) -> Iterator[WearableDaily]:
         """Daily rows as each source has them: several a day if there are several sources."""
         params = _bounds(start, end) | {"source": source}
-        return self._pages(routes.LIST_WEARABLE_DAILY, params, lambda page: page.wearable_daily, page_size)
+        return self._pages(routes.LIST_WEARABLE_DAILY, params, lambda page: page.wearable_daily, page_size, person)
 
     def nights(
-        self, start: date | str = "", end: date | str = "", *, source: str = "", page_size: int = 0
+        self, start: date | str = "", end: date | str = "", *, source: str = "", page_size: int = 0, person: str = ""
     ) -> Iterator[WearableSleep]:
         """Nights by the date they ended on."""
         params = _bounds(start, end) | {"source": source}
-        return self._pages(routes.LIST_WEARABLE_SLEEP, params, lambda page: page.wearable_sleep, page_size)
+        return self._pages(routes.LIST_WEARABLE_SLEEP, params, lambda page: page.wearable_sleep, page_size, person)
 
     def get_night(self, night_id: str) -> WearableSleep:
         """One night, with its raw data, which lists leave out."""
@@ -329,10 +333,12 @@ class Vitalis:
         source: str = "",
         activity_type: str = "",
         page_size: int = 0,
+        person: str = "",
     ) -> Iterator[WearableActivity]:
         """Workouts and other activities, by the date they began on."""
         params = _bounds(start, end) | {"source": source, "activity_type": activity_type}
-        return self._pages(routes.LIST_WEARABLE_ACTIVITY, params, lambda page: page.wearable_activities, page_size)
+        rows = routes.LIST_WEARABLE_ACTIVITY
+        return self._pages(rows, params, lambda page: page.wearable_activities, page_size, person)
 
     def get_workout(self, workout_id: str) -> WearableActivity:
         """One workout, with its raw data, which lists leave out."""
@@ -344,12 +350,15 @@ class Vitalis:
         params: Mapping[str, str | list[str]],
         rows: Callable[[Page], list[Row]],
         page_size: int = 0,
+        person: str = "",
     ) -> Iterator[Row]:
         fixed = {name: value for name, value in params.items() if value}
+        fields = {"user_id": person} if person else {}
         token = ""
         while True:
             # The size of a page may change between pages; the other parameters may not.
-            page = self._http.get(route, {**fixed, "page_size": page_size or MAX_PAGE, "page_token": token})
+            wanted = {**fixed, "page_size": page_size or MAX_PAGE, "page_token": token}
+            page = self._http.get(route, wanted, **fields)
             yield from rows(page)
             token = str(getattr(page, "next_page_token", ""))
             if not token:

@@ -24,12 +24,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from vitalis.identity.v1 import registration_pb2, sessions_pb2, users_pb2
+from vitalis.identity.v1 import registration_pb2, sessions_pb2, sharing_pb2, users_pb2
 from vitalis.tracking.v1 import imports_pb2, wearables_pb2
 
 PASSWORD = "correct horse battery staple"
 CODE = "vvt_code"
 USER_ID = "01990000-0000-7000-8000-000000000001"
+OWNER_ID = "01990000-0000-7000-8000-000000000002"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RULE = "must be at least 12 characters"
 
@@ -96,6 +97,10 @@ class Server:
         self.keys: dict[str, str] = {}
         self.uploaded: list[tuple[int, int, str]] = []
         self.steps: list[imports_pb2.Import] = []
+        self.grants: list[sharing_pb2.Grant] = []
+        self.received: list[sharing_pb2.ReceivedGrant] = []
+        # Whose data was asked for, in that order.
+        self.subjects: list[str] = []
         # After how many lines a watch breaks off; with the error if there is one.
         self.watch_breaks_after: int | None = None
         self.watch_error: dict[str, Any] | None = None
@@ -148,6 +153,7 @@ class Server:
             ("POST", "/api/v1/sessions", self.log_in),
             ("POST", "/api/v1/sessions:refresh", self.refresh),
             ("POST", "/api/v1/sessions:logOut", self.log_out),
+            ("GET", "/api/v1/sharing-terms", self.get_sharing_terms),
         ]
         own_routes = [
             ("GET", user, self.get_user),
@@ -158,6 +164,14 @@ class Server:
             ("POST", imports + "/{id}:rollBack", self.roll_back_import),
             ("GET", imports + "/{id}", self.get_import),
             ("GET", user + "/days", self.list_days),
+            ("POST", user + "/grants", self.create_grant),
+            ("GET", user + "/grants", self.list_grants),
+            ("PATCH", user + "/grants/{id}", self.update_grant),
+            ("POST", user + "/grants/{id}:revoke", self.revoke_grant),
+            ("POST", user + "/received-grants:accept", self.accept_grant),
+            ("POST", user + "/received-grants:decline", self.decline_grant),
+            ("GET", user + "/received-grants", self.list_received_grants),
+            ("POST", user + "/received-grants/{id}:leave", self.leave_grant),
             ("GET", user + "/wearable-sleep", self.list_nights),
             ("GET", user + "/wearable-sleep/{id}", self.get_night),
             ("GET", user + "/wearable-activities/{id}", self.get_workout),
@@ -178,6 +192,7 @@ class Server:
                 return Response(fault.body, fault.status, fault.headers)
             if needs_token and request.headers.get("authorization") != f"Bearer {self.good_access_token}":
                 return refuse(401, "UNAUTHENTICATED", "UNAUTHENTICATED", "sign in first")
+            self.subjects.append(request.path_params.get("user_id", ""))
             response: Response = await answer(request)
             response.headers["date"] = format_datetime(datetime.now(UTC) + self.clock_offset, usegmt=True)
             return LostAnswer() if fault else response
@@ -287,6 +302,72 @@ class Server:
         row.status = "rolled_back"
         return reply(row)
 
+    async def get_sharing_terms(self, request: Request) -> Response:
+        return reply(sharing_pb2.GetSharingTermsResponse(version="1", text="What you share is seen.\n"))
+
+    async def create_grant(self, request: Request) -> Response:
+        grant = json_format.Parse(await request.body(), sharing_pb2.Grant())
+        if grant.grantee_email == "taken@example.com":
+            return refuse(409, "ALREADY_EXISTS", "GRANT_EXISTS", "you share with this address already")
+        grant.id, grant.status = f"01990000-0000-7000-8000-2{len(self.grants):011d}", "pending"
+        self._stamp(grant, "consented_at", "invitation_expires_at", "created_at", "updated_at")
+        self.grants.append(grant)
+        return reply(grant)
+
+    def _stamp(self, grant: message.Message, *names: str) -> None:
+        for name in names:
+            getattr(grant, name).FromDatetime(NOW)
+
+    async def list_grants(self, request: Request) -> Response:
+        if problem := bad_query(request, sharing_pb2.ListGrantsRequest):
+            return problem
+        rows, token = cut(request, list(reversed(self.grants)))
+        return reply(sharing_pb2.ListGrantsResponse(grants=rows, next_page_token=token))
+
+    async def update_grant(self, request: Request) -> Response:
+        sent = json_format.Parse(await request.body(), sharing_pb2.Grant())
+        grant = find(request, self.grants)
+        del grant.scopes[:]
+        grant.scopes.extend(sent.scopes)
+        return reply(grant)
+
+    async def revoke_grant(self, request: Request) -> Response:
+        grant = find(request, self.grants)
+        grant.status = "revoked"
+        return reply(grant)
+
+    async def accept_grant(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), sharing_pb2.AcceptGrantRequest())
+        if body.token != "vgt_good":
+            return refuse(403, "PERMISSION_DENIED", "GRANT_TOKEN_INVALID", "the invitation is not valid")
+        grant = sharing_pb2.ReceivedGrant(
+            id=f"01990000-0000-7000-8000-3{len(self.received):011d}",
+            owner_id=OWNER_ID,
+            owner_name="Bert\x1b[2J",
+            scopes=["wearables.read"],
+            relation="person",
+            status="active",
+        )
+        self._stamp(grant, "accepted_at")
+        self.received.append(grant)
+        return reply(grant)
+
+    async def decline_grant(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), sharing_pb2.DeclineGrantRequest())
+        if body.token != "vgt_good":
+            return refuse(403, "PERMISSION_DENIED", "GRANT_TOKEN_INVALID", "the invitation is not valid")
+        return reply(sharing_pb2.DeclineGrantResponse())
+
+    async def list_received_grants(self, request: Request) -> Response:
+        if problem := bad_query(request, sharing_pb2.ListReceivedGrantsRequest):
+            return problem
+        rows, token = cut(request, list(reversed(self.received)))
+        return reply(sharing_pb2.ListReceivedGrantsResponse(received_grants=rows, next_page_token=token))
+
+    async def leave_grant(self, request: Request) -> Response:
+        find(request, self.received).status = "declined"
+        return reply(sharing_pb2.LeaveGrantResponse())
+
     async def list_days(self, request: Request) -> Response:
         if problem := bad_query(request, wearables_pb2.ListDaysRequest):
             return problem
@@ -312,9 +393,8 @@ class Server:
         return reply(find(request, self.workouts))
 
 
-def find(request: Request, rows: list[Any]) -> message.Message:
-    row: message.Message = next(row for row in rows if row.id == request.path_params["id"])
-    return row
+def find(request: Request, rows: list[Any]) -> Any:
+    return next(row for row in rows if row.id == request.path_params["id"])
 
 
 def person(email: str) -> users_pb2.User:

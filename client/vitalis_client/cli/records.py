@@ -31,6 +31,9 @@ Last = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="How many, the newest first; 30 if no dates are given.", show_default=False),
 ]
+Person = Annotated[
+    str, typer.Option(metavar="ID", help="Of this person, who shares with you (vitalis shares).", show_default=False)
+]
 Source = Annotated[str, typer.Option(help="Only from this source, such as apple_health.", show_default=False)]
 
 
@@ -40,15 +43,22 @@ def add_to(app: typer.Typer) -> None:
     app.command("workouts", rich_help_panel=PANEL)(workouts)
 
 
-def days(start: From = None, end: To = None, last: Last = None, url: Url = DEFAULT_URL, json: Json = False) -> None:
+def days(
+    start: From = None,
+    end: To = None,
+    last: Last = None,
+    person: Person = "",
+    url: Url = DEFAULT_URL,
+    json: Json = False,
+) -> None:
     """Show days: steps, energy, heart, each value from the best source that has one."""
     with connect(url) as api:
         wanted = limit(start, end, last)
-        rows = islice(api.days(text(start), text(end), page_size=page(wanted)), wanted)
+        rows = islice(api.days(text(start), text(end), page_size=page(wanted), person=person), wanted)
         if json:
             print_array(rows)
         else:
-            show(list(rows), DAYS, "day", url)
+            show(list(rows), DAYS, "day", url, person)
 
 
 def nights(
@@ -56,17 +66,19 @@ def nights(
     end: To = None,
     last: Last = None,
     source: Source = "",
+    person: Person = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
     """Show nights by the date they ended on. Times are the night's own; those with a Z are UTC."""
     with connect(url) as api:
         wanted = limit(start, end, last)
-        rows = islice(api.nights(text(start), text(end), source=source, page_size=page(wanted)), wanted)
+        listed = api.nights(text(start), text(end), source=source, page_size=page(wanted), person=person)
+        rows = islice(listed, wanted)
         if json:
             print_array(rows)
         else:
-            show(list(rows), NIGHTS, "night", url)
+            show(list(rows), NIGHTS, "night", url, person)
 
 
 def workouts(
@@ -74,6 +86,7 @@ def workouts(
     end: To = None,
     last: Last = None,
     source: Source = "",
+    person: Person = "",
     type: Annotated[str, typer.Option(help="Only of this type, such as running.", show_default=False)] = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
@@ -81,18 +94,20 @@ def workouts(
     """Show workouts and other activities. Times are those of the place; those with a Z are UTC."""
     with connect(url) as api:
         wanted = limit(start, end, last)
-        listed = api.workouts(text(start), text(end), source=source, activity_type=type, page_size=page(wanted))
+        kinds = {"source": source, "activity_type": type}
+        listed = api.workouts(text(start), text(end), **kinds, page_size=page(wanted), person=person)
         rows = islice(listed, wanted)
         if json:
             print_array(rows)
         else:
-            show(list(rows), WORKOUTS, "workout", url)
+            show(list(rows), WORKOUTS, "workout", url, person)
 
 
-def show(rows: Sequence[Row], columns: Sequence[Column[Row]], what: str, url: str) -> None:
+def show(rows: Sequence[Row], columns: Sequence[Column[Row]], what: str, url: str, person: str) -> None:
     """Prints rows as a table, in the API's order: the newest first."""
     if not rows:
-        say(f"there is no {what} to show; bring some in with: {hint('import FILE', url)}")
+        bring = "" if person else f"; bring some in with: {hint('import FILE', url)}"
+        say(f"there is no {what} to show{bring}")
         return
     console = stdout()
     shown, left_out = table(columns, rows, console.width)
