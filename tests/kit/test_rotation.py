@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from services.kit import keyset
 from services.kit.caller import Caller, service_caller
 from services.kit.database import Database, uuid7
+from services.kit.jobs import Jobs
 from services.kit.keyset import main as keyset_command
 from services.kit.rotation import Rotated, rotate_keys
 from services.kit.vault import GENERAL, MENTAL_WELLNESS, Vault, wrapped_key
@@ -148,6 +149,20 @@ async def test_every_key_of_everybody_is_wrapped_anew_once(
     assert masters(identity) == {new}
     for (person, purpose), stored in sealed.items():
         assert await unseal(pool, person, stored, purpose) == "x"
+
+
+async def test_a_worker_rotates_by_itself(pool: Database, identity: ServiceDatabase, file: Path) -> None:
+    """Every night; a service without a vault has no such job."""
+    await seal(pool, somebody(), "x")
+    _, new = new_primary(file)
+    other = Database(identity.app_url, 2, Vault(file))
+    await other.open()
+    jobs = Jobs("identity", other)
+    await jobs.open()
+    await jobs.app.tasks["rotate_keys"](timestamp=0)
+    await other.close()
+    assert masters(identity) == {new}
+    assert "rotate_keys" not in Jobs("tracking", Database(identity.app_url)).app.tasks
 
 
 async def test_what_cannot_be_unwrapped_is_counted_and_stops_nothing(
