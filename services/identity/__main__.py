@@ -90,7 +90,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     factors = SecondFactors(database, settings.relying_party, Notices(database, jobs, settings.mailer))
     proofs = Proofs(database, passwords, factors)
     jobs.scheduled("*/10 * * * *", "forget_challenges")(partial(forget_challenges, database))
-    privacy_servicers, personal = privacy(settings, database, jobs, channels)
+    privacy_servicers, personal = privacy(settings, database, jobs, channels, proofs)
     attempts = Attempts(database, access_tokens.derive("vitalis identity attempts"))
     sessions = Sessions(access_tokens, settings.lifetimes)
     mailer, letters = settings.mailer, Letters(settings.public_url)

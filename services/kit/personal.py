@@ -46,6 +46,8 @@ class PersonalData:
     not `user_id`; `mentions` the column that names a person in rows that belong
     to somebody else, which go with either of them. `left_out` are tables that an
     export leaves out and `secret` columns that never leave, each with its reason.
+    `kept` are tables whose rows stay when their person goes, with the reason; that
+    they name nobody any more is the service's own to see to.
     `locks` are prefixes of advisory locks (`imports:` before a person's id) that
     writers hold, so that none of them is halfway through while rows go.
 
@@ -58,13 +60,18 @@ class PersonalData:
     owners: Mapping[str, str] = field(default_factory=dict)
     mentions: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
     secret: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     folders: Sequence[Folder] = ()
     locks: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         named = {name: (column,) for name, column in (*self.owners.items(), *self.mentions.items())}
-        for name, columns in [*named.items(), *self.secret.items(), *((name, ()) for name in self.left_out)]:
+        for name, columns in [
+            *named.items(),
+            *self.secret.items(),
+            *((name, ()) for name in (*self.left_out, *self.kept)),
+        ]:
             table = self.metadata.tables.get(name)
             if table is None or any(column not in table.c for column in columns):
                 raise ValueError(f"{name} ({', '.join(columns)}) is no table of this service")
@@ -94,7 +101,9 @@ class PersonalData:
     def erased(self, category: str) -> Iterator[tuple[str, str]]:
         """Tables and their owner columns, in the order in which rows can go."""
         for table in reversed(list(self.owned())):
-            if table.name not in (AUDIT_LOG, DATA_KEYS) and (not category or table.info.get(CATEGORY) == category):
+            if table.name not in (AUDIT_LOG, DATA_KEYS, *self.kept) and (
+                not category or table.info.get(CATEGORY) == category
+            ):
                 yield table.name, self.owner(table)
                 if table.name in self.mentions:
                     yield table.name, self.mentions[table.name]

@@ -138,6 +138,19 @@ async def _logged_in(running: Running) -> Owned:
     return Owned(owner, _first_id(await call(running, listed, owner)))
 
 
+async def _leaving(running: Running) -> Owned:
+    """Somebody who has asked for their deletion; asking needs a proof, which tests/privacy has."""
+    owner, _ = await make("users", running)
+    deletion_id = str(uuid7())
+    with psycopg.connect(running.database.migrator_url) as connection:
+        connection.execute(
+            "INSERT INTO deletion_requests (id, user_id, grace_period_ends_at)"
+            " VALUES (%s, %s, now() + interval '30 days')",
+            [deletion_id, owner.subject],
+        )
+    return Owned(owner, deletion_id)
+
+
 def _as(collection: str) -> Maker:
     async def maker(running: Running) -> Owned:
         return await make(collection, running)
@@ -174,6 +187,8 @@ MAKERS: dict[str, Maker] = {
     "grants": _sharing,
     "received-grants": _shared_with,
     "consents": _consented,
+    "deletions": _leaving,
+    "mental-wellness": _leaving,
     "days": _as("wearable-daily"),
     "": _anything,
     "audit-trail": _registered,

@@ -5,6 +5,7 @@ import email
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ import pytest
 from argon2 import PasswordHasher
 from google.api import httpbody_pb2
 
-from services.kit.caller import Caller, calling, service_caller
+from services.kit.caller import Caller
 from tests.databases import ServiceDatabase
 from tests.harness import Running, make_trust, person
 from tests.isolation.resources import everything_about
 from tests.people import insert_person
 from tests.services import serving
-from vitalis.identity.v1 import consents_pb2_grpc, exports_pb2_grpc
+from vitalis.identity.v1 import consents_pb2_grpc, deletions_pb2_grpc, exports_pb2_grpc
 from vitalis.tracking.v1 import imports_pb2, imports_pb2_grpc, wearables_pb2, wearables_pb2_grpc
 
 PASSWORD = "correct horse battery staple"
@@ -67,6 +68,12 @@ class Both:
             while self.value(of.name, query, name):
                 await asyncio.sleep(0.02)
 
+    async def run_task(self, name: str) -> None:
+        """Runs one of identity's scheduled jobs, here and now."""
+        jobs = self.identity.parts.jobs
+        assert jobs
+        await jobs.app.tasks[name].func(timestamp=0)
+
     def value(self, service: str, query: str, *parameters: object) -> Any:
         """The one value that a query answers, as the owner of the tables; commits."""
         with psycopg.connect(self.databases[service].migrator_url) as owner:
@@ -99,12 +106,15 @@ class Somebody:
         self.caller = caller
         self.id = caller.subject
 
-    @property
-    def as_a_job(self) -> Any:
-        return calling(service_caller("identity", self.id))
+    def log_in(self, session_id: str) -> None:
+        """Calls from that session from now on."""
+        self.caller = replace(self.caller, session_id=session_id)
 
     def exports(self, rpc: str, request: Any) -> Any:
         return self._identity(exports_pb2_grpc.ExportsServiceStub, rpc, request)
+
+    def deletions(self, rpc: str, request: Any) -> Any:
+        return self._identity(deletions_pb2_grpc.DeletionsServiceStub, rpc, request)
 
     def consents(self, rpc: str, request: Any) -> Any:
         return self._identity(consents_pb2_grpc.ConsentsServiceStub, rpc, request)

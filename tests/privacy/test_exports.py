@@ -195,13 +195,12 @@ async def test_a_revoked_export_is_gone_with_every_link(both: Both, ada: Somebod
 async def test_a_file_goes_when_its_seven_days_are_over_by_the_databases_clock(both: Both, ada: Somebody) -> None:
     export = await made(both, ada)
     token = await link(ada, export.id)
-    exporter = next(task for name, task in both.identity.parts.jobs.app.tasks.items() if name == "remove_exports")  # type: ignore[union-attr]
-    await exporter.func(timestamp=0)
+    await both.run_task("remove_exports")
     assert (await get(ada, export.id)).status == "ready"
     both.value("identity", "UPDATE data_export_requests SET expires_at = now()")
     # Even before the job has come by.
     assert await reason(download(both, token)) == "EXPORT_LINK_INVALID"
-    await exporter.func(timestamp=0)
+    await both.run_task("remove_exports")
     assert (await get(ada, export.id)).status == "expired"
     assert files(both) == []
 
@@ -260,9 +259,7 @@ async def test_an_export_waits_for_a_service_that_is_away(both: Both, ada: Someb
 async def test_an_export_that_nothing_came_of_is_given_up(both: Both, ada: Somebody) -> None:
     export = await create(ada)
     both.value("identity", "UPDATE data_export_requests SET requested_at = now() - interval '25 hours'")
-    jobs = both.identity.parts.jobs
-    assert jobs
-    await jobs.app.tasks["remove_exports"].func(timestamp=0)
+    await both.run_task("remove_exports")
     assert (await get(ada, export.id)).status == "failed"
     assert (await create(ada)).status == "queued"
 

@@ -6,11 +6,15 @@ from dataclasses import replace
 import grpc
 
 from services.identity.privacy.consents import ConsentsServicer
+from services.identity.privacy.deletions import DeletionsServicer
+from services.identity.privacy.deletions.job import Eraser
 from services.identity.privacy.exports import PREFIX, ExportsServicer
 from services.identity.privacy.exports.job import Exporter
+from services.identity.privacy.inactivity import InactivityNotices
 from services.identity.privacy.links import Links
 from services.identity.privacy.others import OtherServices
 from services.identity.privacy.personal import PERSONAL
+from services.identity.second_factors.proof import Proofs
 from services.identity.settings import IdentitySettings
 from services.kit.database import Database
 from services.kit.files import Files
@@ -18,11 +22,22 @@ from services.kit.jobs import Jobs
 from services.kit.parts import Servicer
 from services.kit.personal import Folder, PersonalData
 from services.kit.privacy import PersonData
-from vitalis.identity.v1 import consents_pb2, consents_pb2_grpc, exports_pb2, exports_pb2_grpc
+from vitalis.identity.v1 import (
+    consents_pb2,
+    consents_pb2_grpc,
+    deletions_pb2,
+    deletions_pb2_grpc,
+    exports_pb2,
+    exports_pb2_grpc,
+)
 
 
 def privacy(
-    settings: IdentitySettings, database: Database, jobs: Jobs, channels: Mapping[str, grpc.aio.Channel]
+    settings: IdentitySettings,
+    database: Database,
+    jobs: Jobs,
+    channels: Mapping[str, grpc.aio.Channel],
+    proofs: Proofs,
 ) -> tuple[list[Servicer], PersonalData]:
     """The servicers, and what identity holds; declares the jobs. `channels` lead to all other services."""
     files = Files(settings.object_store_url)
@@ -32,11 +47,18 @@ def privacy(
     others = OtherServices(channels)
     links = Links(settings.signing_key_files)
     export_job = Exporter(database, own, others, files, links, settings).declare(jobs)
+    mail_deletion, erase = Eraser(database, own, others, links, settings).declare(jobs)
+    InactivityNotices(database, settings).declare(jobs)
     return [
         Servicer(
             ExportsServicer(database, files, links, settings.public_url, jobs, export_job),
             exports_pb2_grpc.add_ExportsServiceServicer_to_server,
             exports_pb2.DESCRIPTOR.services_by_name["ExportsService"],
+        ),
+        Servicer(
+            DeletionsServicer(database, proofs, links, jobs, mail_deletion, erase),
+            deletions_pb2_grpc.add_DeletionsServiceServicer_to_server,
+            deletions_pb2.DESCRIPTOR.services_by_name["DeletionsService"],
         ),
         Servicer(
             ConsentsServicer(database),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ISSUER = "vitalis"
 EXPORT = "vitalis-export"
+CANCEL_DELETION = "vitalis-cancel-deletion"
 
 
 class Target(NamedTuple):

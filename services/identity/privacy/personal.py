@@ -4,7 +4,7 @@ from services.identity.accounts import account_invitations, accounts
 from services.identity.base import IDEMPOTENCY_KEYS, metadata
 from services.identity.credentials import password_history
 from services.identity.oauth.tables import oauth_identities
-from services.identity.privacy.tables import data_export_requests
+from services.identity.privacy.tables import data_export_requests, deletion_requests
 from services.identity.second_factors.challenges import challenges
 from services.identity.second_factors.passkeys import passkeys
 from services.identity.second_factors.recovery_codes import recovery_codes
@@ -23,6 +23,7 @@ PERSONAL = PersonalData(
         challenges.name: "halves of log-ins, kept for five minutes",
         IDEMPOTENCY_KEYS.name: "answers to repeated requests, kept for a day; what they say is in the tables",
     },
+    kept={deletion_requests.name: "the record that somebody was erased, which does not say who"},
     secret={
         data_export_requests.name: {"object_key": "where the file is, for nobody else to use"},
         users.name: {"password_hash": "opens the account"},

@@ -1,6 +1,7 @@
-"""Tables of exports and consents."""
+"""Tables of exports, deletions, consents and notices."""
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.identity.base import metadata
 from services.kit.database import owned
@@ -37,6 +38,51 @@ data_export_requests = sa.Table(
     sa.CheckConstraint(sa.column("status").in_(EXPORT_STATUSES), name="status"),
     sa.CheckConstraint("(status IN ('ready', 'downloaded')) = (object_key IS NOT NULL)", name="object_key"),
     sa.CheckConstraint("object_key IS NULL OR expires_at IS NOT NULL", name="expires_at"),
+)
+
+DELETION_STATUSES = ("pending", "processing", "completed", "canceled")
+OPEN = ("pending", "processing")
+
+# Outlives its person: `finish_deletion` takes their id out of it at the end.
+deletion_requests = sa.Table(
+    "deletion_requests",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("user_id", sa.Uuid),
+    sa.Column("category", sa.Text, nullable=False, server_default=""),
+    sa.Column("status", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("grace_period_ends_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("canceled_at", sa.DateTime(timezone=True)),
+    sa.Column("completed_at", sa.DateTime(timezone=True)),
+    sa.Column("next_attempt_at", sa.DateTime(timezone=True)),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    # How often all other services have answered, and which of them have since.
+    sa.Column("passes", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("answered", ARRAY(sa.Text), nullable=False, server_default="{}"),
+    sa.Column("erased", JSONB, nullable=False, server_default="{}", comment="numbers of rows and files by service"),
+    sa.Index(None, "user_id", "requested_at", "id"),
+    sa.Index(
+        "uq_deletion_requests_open",
+        "user_id",
+        "category",
+        unique=True,
+        postgresql_where=sa.column("status").in_(OPEN),
+    ),
+    sa.Index(None, "grace_period_ends_at", postgresql_where=sa.column("status").in_(OPEN)),
+    sa.CheckConstraint("category IN ('', 'mental_wellness')", name="category"),
+    sa.CheckConstraint(sa.column("status").in_(DELETION_STATUSES), name="status"),
+    sa.CheckConstraint("(status = 'canceled') = (canceled_at IS NOT NULL)", name="canceled_at"),
+    sa.CheckConstraint("(status = 'completed') = (completed_at IS NOT NULL)", name="completed_at"),
+    sa.CheckConstraint("user_id IS NOT NULL OR status IN ('completed', 'canceled')", name="user_id"),
+)
+
+# That somebody who is long away was told so; never again until they come back.
+inactivity_notices = sa.Table(
+    "inactivity_notices",
+    metadata,
+    sa.Column("user_id", sa.Uuid, primary_key=True),
+    sa.Column("notified_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
 )
 
 # Only ever added to: what holds for a purpose is its newest entry.
