@@ -84,7 +84,6 @@ users = sa.Table(
     sa.CheckConstraint(sa.column("role").in_(ROLES), name="role"),
     sa.CheckConstraint(sa.column("account_status").in_(STATUSES), name="account_status"),
     sa.CheckConstraint("(account_status = 'suspended') = (suspended_at IS NOT NULL)", name="suspended"),
-    sa.CheckConstraint("suspended_reason IS NULL OR account_status = 'suspended'", name="suspended_reason"),
     sa.CheckConstraint("username ~ '^[a-zA-Z0-9_]{3,20}$'", name="username"),
     sa.CheckConstraint("char_length(name) <= 100", name="name"),
     sa.CheckConstraint("char_length(bio) <= 2000", name="bio"),

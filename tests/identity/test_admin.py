@@ -149,6 +149,15 @@ async def test_who_is_suspended_is_out_until_they_are_restored(office: Office, r
     assert not office.sql("SELECT FROM audit_log WHERE to_jsonb(audit_log)::text LIKE '%%Spam%%'")
 
 
+async def test_who_is_suspended_can_be_deleted(office: Office, root: Caller, ada: str) -> None:
+    await office.ask("SuspendPerson", root, ada, reason="Spam.")
+    office.sql(
+        "UPDATE users SET deleted_at = now(), account_status = 'deleted', suspended_at = NULL WHERE id = %s", ada
+    )
+    person = (await office.ask("GetPerson", root, ada)).person
+    assert (person.account_status, person.suspended_reason) == ("deleted", "Spam.")
+
+
 async def test_a_suspended_person_is_not_restored_by_anything_they_can_do(
     office: Office, root: Caller, ada: str
 ) -> None:
