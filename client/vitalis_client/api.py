@@ -30,6 +30,7 @@ from vitalis_client.contract.models import (
 from vitalis_client.errors import Unreachable, VitalisError, from_json, unexpected
 from vitalis_client.http import TIMEOUT, Http, decode_json
 from vitalis_client.loopback import landing
+from vitalis_client.privacy import Privacy
 from vitalis_client.route import Route
 from vitalis_client.sessions import MemorySessions, Sessions
 from vitalis_client.sharing import Sharing
@@ -74,6 +75,7 @@ class Vitalis:
         agent = f"vitalis-client/{__version__} python/{platform.python_version()}"
         self._http = Http(base_url, sessions or MemorySessions(), agent, httpx.Timeout(timeout or TIMEOUT))
         self.sharing = Sharing(self._http, self._pages)
+        self.privacy = Privacy(self._http, self._pages)
 
     @property
     def base_url(self) -> str:

@@ -92,6 +92,17 @@ class Http:
         finally:
             response.close()
 
+    def file(self, path: str) -> Iterator[bytes]:
+        """The bytes of a file that a link leads to; nobody need be logged in."""
+        try:
+            with self._client.stream("GET", path) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise from_response(response)
+                yield from response.iter_bytes()
+        except httpx.TransportError as error:
+            raise Unreachable(self.base_url, error) from error
+
     def start(self, user_id: str, email: str, tokens: Tokens, headers: httpx.Headers) -> None:
         """Begins a session and stores it."""
         with self._refreshing, self.sessions.lock():
