@@ -89,6 +89,7 @@ class Resource:
         self._order_indexes = [self.rows.light_names.index(name) for name in order_by]
         self._lists: dict[tuple[str, ...], Statement] = {}
         self._columns = self._with_key(self.rows.names)
+        self._insert = sa.insert(table).returning(*self._columns)
         self._get = Statement(sa.select(*self._columns).where(*self._is_row()))
 
     def _is_row(self) -> tuple[sa.ColumnElement[bool], ...]:
@@ -182,9 +183,8 @@ class Resource:
         row_id = uuid7()
         if self.sealed:
             values = await self.sealed.seal(connection, row_id, values)
-        statement = sa.insert(self.table).returning(*self._columns)
         row = {"id": row_id, "user_id": current().subject, **values}
-        return self._read(connection, (await connection.execute(statement, _bindable(self.table, row))).one())
+        return self._read(connection, (await connection.execute(self._insert, _bindable(self.table, row))).one())
 
     def _read(self, connection: AsyncConnection, row: sa.Row[Any]) -> Any:
         """A row of `_columns`, read in a transaction."""

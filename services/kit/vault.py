@@ -50,6 +50,11 @@ KEYS = sa.table(
 SUBJECT: sa.ColumnElement[str] = sa.literal_column(
     "CAST(nullif(current_setting('app.subject_id', true), '') AS uuid)", sa.Uuid(as_uuid=False)
 )
+HOLD = (
+    sa.select(sa.cast(KEYS.c.user_id, sa.Text), KEYS.c.wrapped_key)
+    .where(KEYS.c.user_id == SUBJECT, KEYS.c.purpose == sa.bindparam("purpose", type_=sa.Text))
+    .with_for_update(key_share=True, read=True)
+)
 
 
 def data_keys(metadata: sa.MetaData) -> sa.Table:
@@ -114,18 +119,14 @@ class Vault:
         Until the transaction ends the key cannot be destroyed: what is written
         with it is destroyed with it, or not written.
         """
-        mine = sa.select(sa.cast(KEYS.c.user_id, sa.Text), KEYS.c.wrapped_key).where(
-            KEYS.c.user_id == SUBJECT, KEYS.c.purpose == purpose
-        )
-        hold = mine.with_for_update(key_share=True, read=True)
-        row = (await connection.execute(hold)).first()
+        row = (await connection.execute(HOLD, {"purpose": purpose})).first()
         if row is None:
             owner = (await connection.execute(sa.select(sa.cast(SUBJECT, sa.Text)))).scalar_one()
             if owner is None:
                 raise RuntimeError("a data key belongs to a person, and the transaction has no subject")
             # Of two that make one at once, the second waits for the first and takes its key.
             await connection.execute(insert(KEYS).values(self._new(owner, purpose)).on_conflict_do_nothing())
-            row = (await connection.execute(hold)).one()
+            row = (await connection.execute(HOLD, {"purpose": purpose})).one()
         owner, wrapped = row
         return self.open(owner, purpose, wrapped)
 
