@@ -28,6 +28,7 @@ from services.identity.sessions.store import (
 )
 from services.identity.tokens import AccessTokens, fingerprint
 from services.identity.users import PUBLIC, acting, normalise_email, timestamp, to_message, users
+from services.kit.audit import record
 from services.kit.caller import current
 from services.kit.database import Database, Statement
 from services.kit.errors import ServiceError, not_found
@@ -119,7 +120,8 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
         found = await self._find_refresh_token(request.refresh_token)
         if found is not None:
             async with self._database.transaction(acting(found.user_id)) as connection:
-                await end_session(connection, found.session_id, LOGGED_OUT)
+                if await end_session(connection, found.session_id, LOGGED_OUT):
+                    await record(connection, "LOGOUT", table=sessions.name, record_id=found.session_id)
         return pb.LogOutResponse()
 
     async def GetKeySet(self, request: pb.GetKeySetRequest, context: Context) -> pb.GetKeySetResponse:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.identity.base import metadata
 from services.identity.tokens import AccessTokens, fingerprint, new_refresh_token
 from services.identity.users import timestamp, users
+from services.kit.audit import record
 from services.kit.caller import current
 from services.kit.database import uuid7
 from services.kit.errors import ServiceError
@@ -116,6 +117,7 @@ class Sessions:
         )
         session_ends = (await connection.execute(insert)).scalar_one()
         tokens, _ = await self._issue(connection, Owner(user_id, session_id), role, session_ends)
+        await record(connection, "LOGIN", table=sessions.name, record_id=session_id)
         return tokens
 
     async def rotate(self, connection: AsyncConnection, found: Owner, token_sha256: bytes) -> pb.Tokens | ServiceError:

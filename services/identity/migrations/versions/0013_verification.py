@@ -150,6 +150,8 @@ FUNCTIONS = {
           DELETE FROM public.accounts a WHERE a.owner_id = ANY (people)
             AND NOT EXISTS (SELECT FROM public.users u WHERE u.account_id = a.id);
           GET DIAGNOSTICS part = ROW_COUNT;
+          -- Somebody else may have given their address; nothing of it stays.
+          PERFORM public.audit_forget(people);
           RETURN total + part;
         END
         $$
