@@ -13,8 +13,9 @@ from services.identity.accounts.invitations import MOST_IN_A_DAY, TOKEN_PREFIX
 from services.identity.tokens import fingerprint
 from services.kit.caller import Caller
 from services.kit.errors import from_rpc_error
-from tests.harness import failure, person, reason
+from tests.harness import failure, person, reason, service
 from tests.identity.conftest import Identity
+from vitalis.common.v1 import person_data_pb2, person_data_pb2_grpc
 from vitalis.identity.v1 import accounts_pb2 as pb
 from vitalis.identity.v1 import users_pb2
 
@@ -471,6 +472,23 @@ async def test_a_deleted_owners_household_passes_to_who_is_left(home: Household)
     # Back within the days of grace, as a member; the account is Bob's now.
     home.sql("UPDATE users SET deleted_at = NULL, account_status = 'active' WHERE id = %s", ada.subject)
     assert await names(home, ada) == [("Bob", True), ("Ada", False)]
+
+
+async def test_an_erased_owners_household_passes_to_who_is_left(home: Household) -> None:
+    ada = await home.family()
+    bob = await home.add(ada, "bob")
+    await home.invite(ada, "cleo")
+    stub = person_data_pb2_grpc.PersonDataServiceStub(home.identity.running.channel)
+    erase = person_data_pb2.ErasePersonDataRequest(user_id=ada.subject)
+    for _ in range(2):
+        await stub.ErasePersonData(erase, metadata=home.identity.metadata(service(ada.subject)))
+    assert await names(home, bob) == [("Bob", True)]
+    assert (await home.account(bob)).max_users == 4
+    assert home.sql("SELECT count(*) FROM account_invitations") == [(0,)]
+    # A member who is erased leaves the account as it is; who was alone takes it with them.
+    erase.user_id = bob.subject
+    await stub.ErasePersonData(erase, metadata=home.identity.metadata(service(bob.subject)))
+    assert home.sql("SELECT count(*) FROM users") == home.sql("SELECT count(*) FROM accounts") == [(0,)]
 
 
 async def test_who_comes_back_to_a_full_household_has_an_account_of_their_own(home: Household) -> None:
