@@ -68,7 +68,9 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
     async def ResetPassword(self, request: pb.ResetPasswordRequest, context: Context) -> pb.ResetPasswordResponse:
         """Sets a new password and ends all sessions. Raises VERIFICATION_TOKEN_INVALID and PASSWORD_WEAK."""
         user_id = await find_owner(self._database, request.token, PASSWORD_RESET)
-        person = await self._person(user_id)
+        person = await self._find(user_id)
+        if person is None:
+            raise token_invalid()
         new_hash = await self._acceptable(user_id, person, request.new_password)
         async with self._database.transaction(acting(user_id)) as connection:
             await use_token(connection, request.token, PASSWORD_RESET)
@@ -132,15 +134,19 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         return pb.ConfirmEmailChangeResponse()
 
     async def _person(self, user_id: UUID) -> Any:
-        """Email, name and password of a living person. Raises NOT_FOUND."""
+        """Raises NOT_FOUND."""
+        person = await self._find(user_id)
+        if person is None:
+            raise not_found("user")
+        return person
+
+    async def _find(self, user_id: UUID) -> Any:
+        """Email, name and password of a living person with a proved address; None for nobody."""
         query = sa.select(users.c.email, users.c.display_name, users.c.password_hash).where(
             users.c.id == user_id, users.c.deleted_at.is_(None), users.c.email_verified_at.is_not(None)
         )
         async with self._database.transaction(acting(user_id)) as connection:
-            person = (await connection.execute(query)).one_or_none()
-        if person is None:
-            raise not_found("user")
-        return person
+            return (await connection.execute(query)).one_or_none()
 
     async def _prove(self, person: Any, password: str) -> None:
         """Raises PASSWORD_WRONG and TOO_MANY_ATTEMPTS."""

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+import bcrypt
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from hypothesis import given, settings
@@ -170,3 +171,56 @@ async def test_who_gives_up_leaves_the_queue(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_verdict_shows_no_hash() -> None:
     verdict = await cheap(iterations=2).verify(await cheap().hash(PASSWORD), PASSWORD)
     assert "argon2" not in repr(verdict)
+
+
+def imported(password: bytes, prefix: str = "$2b$") -> str:
+    return prefix + bcrypt.hashpw(password, bcrypt.gensalt(4)).decode()[4:]
+
+
+@pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
+async def test_a_hash_of_bcrypt_verifies_once_and_is_replaced(prefix: str) -> None:
+    passwords, stored = cheap(), imported(PASSWORD.encode(), prefix)
+    assert not (await passwords.verify(stored, PASSWORD + "x")).right
+    verdict = await passwords.verify(stored, PASSWORD)
+    assert verdict.right
+    assert verdict.replacement
+    assert verdict.replacement.startswith("$argon2id$")
+    assert (await passwords.verify(verdict.replacement, PASSWORD)).right
+
+
+async def test_bcrypt_looked_at_72_bytes_and_the_replacement_looks_at_all() -> None:
+    passwords, long = cheap(), "é" * 40
+    stored = imported(long.encode()[:72])
+    verdict = await passwords.verify(stored, long)
+    assert verdict.right
+    # As the system that made the hash would have let in.
+    assert (await passwords.verify(stored, "é" * 36 + "something else")).right
+    assert verdict.replacement
+    assert not (await passwords.verify(verdict.replacement, "é" * 36 + "something else")).right
+
+
+async def test_what_is_no_hash_of_bcrypt_lets_nobody_in() -> None:
+    whole = imported(PASSWORD.encode())
+    # Incomplete ones, the variant with the known fault, and one whose cost would take days.
+    for stored in ("$2", "$2b$04$", whole[:-1], "$2x$" + whole[4:], "$2b$31$" + whole[7:]):
+        assert not (await cheap().verify(stored, PASSWORD)).right
+
+
+async def test_a_nul_is_no_way_to_shorten_a_password() -> None:
+    stored = imported(b"short")
+    assert not (await cheap().verify(stored, "short\0and more")).right
+    assert not (await cheap().verify(imported(b""), "\0")).right
+
+
+async def test_full_is_known_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = cheap(threads=1, capacity=1)
+    release, _ = blocking(monkeypatch)
+    passwords.require_room()
+    hashing = asyncio.create_task(passwords.hash(PASSWORD))
+    await asyncio.sleep(0)
+    with pytest.raises(ServiceError) as refused:
+        passwords.require_room()
+    assert refused.value.reason.name == "UNAVAILABLE"
+    release()
+    await hashing
+    passwords.require_room()

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import threading
+from dataclasses import replace
+from itertools import chain
+from typing import Any
 
 import jwt
 import psycopg
@@ -11,7 +14,7 @@ import structlog
 from argon2 import PasswordHasher
 
 from services.identity.settings import IdentitySettings
-from services.kit.caller import ANONYMOUS, CallerSigner
+from services.kit.caller import ANONYMOUS, Caller, CallerSigner
 from tests.databases import ServiceDatabase
 from tests.harness import failure, person, reason, write_key
 from tests.identity.conftest import EMAIL, PASSWORD, Identity, running
@@ -214,3 +217,109 @@ async def test_logs_hold_nothing_personal_and_no_secret(identity: Identity) -> N
     for tokens in (registered.tokens, refreshed.tokens):
         private += [tokens.access_token, tokens.refresh_token]
     assert [secret for secret in private if secret in repr(lines)] == []
+
+
+def at(address: str, user_agent: str = "") -> Caller:
+    """Nobody, who calls from an address."""
+    return replace(ANONYMOUS, address=address, user_agent=user_agent)
+
+
+async def listed(identity: Identity, caller: Caller, **page: Any) -> pb.ListSessionsResponse:
+    request = pb.ListSessionsRequest(user_id=caller.subject, **page)
+    return await identity.sessions.ListSessions(request, metadata=identity.metadata(caller))
+
+
+async def revoke(identity: Identity, caller: Caller, session_id: str) -> None:
+    request = pb.RevokeSessionRequest(user_id=caller.subject, id=session_id)
+    await identity.sessions.RevokeSession(request, metadata=identity.metadata(caller))
+
+
+async def test_sessions_are_listed_with_where_they_are_used(identity: Identity) -> None:
+    ada = await identity.register(caller=at("198.51.100.7", "Phone/1.0"))
+    request = pb.LogInRequest(email=EMAIL, password=PASSWORD)
+    laptop = identity.metadata(at("2001:db8::1", "Laptop/2.0 " + "x" * 500))
+    second = await identity.sessions.LogIn(request, metadata=laptop)
+    moved = identity.metadata(at("203.0.113.9", "Other/3.0"))
+    refresh = pb.RefreshSessionRequest(refresh_token=ada.tokens.refresh_token)
+    await identity.sessions.RefreshSession(refresh, metadata=moved)
+    claims = await verified(identity, second.tokens.access_token)
+    caller = replace(person(ada.user.id), session_id=str(claims["sid"]))
+    newest, oldest = (await listed(identity, caller)).sessions
+    assert (newest.id, newest.current, oldest.current) == (claims["sid"], True, False)
+    assert (oldest.user_agent, oldest.address, oldest.last_address) == ("Phone/1.0", "198.51.100.7", "203.0.113.9")
+    assert (newest.address, newest.last_address) == ("2001:db8::1", "2001:db8::1")
+    assert newest.user_agent.startswith("Laptop/2.0 xxx")
+    assert len(newest.user_agent) == 400
+    assert oldest.last_used_at.ToNanoseconds() > oldest.created_at.ToNanoseconds()
+    assert oldest.expires_at.ToSeconds() - oldest.created_at.ToSeconds() == 90 * 86_400
+
+
+async def test_sessions_come_page_by_page(identity: Identity) -> None:
+    ada = person((await identity.register()).user.id)
+    for _ in range(4):
+        await identity.log_in()
+    whole = [session.id for session in (await listed(identity, ada)).sessions]
+    pages, token = [], ""
+    while True:
+        page = await listed(identity, ada, page_size=2, page_token=token)
+        pages.append([session.id for session in page.sessions])
+        token = page.next_page_token
+        if not token:
+            break
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert list(chain(*pages)) == whole == sorted(whole, reverse=True)
+    assert await reason(listed(identity, ada, page_token="bad")) == "INVALID_PAGE_TOKEN"
+
+
+async def test_a_revoked_session_is_over_and_listed_no_more(identity: Identity) -> None:
+    first, second = await identity.register(), await identity.log_in()
+    ada = person(first.user.id)
+    stolen = str((await verified(identity, first.tokens.access_token))["sid"])
+    await revoke(identity, ada, stolen)
+    assert await reason(identity.refresh(first.tokens.refresh_token)) == "REFRESH_TOKEN_INVALID"
+    assert (await identity.refresh(second.tokens.refresh_token)).tokens.refresh_token
+    assert stolen not in [session.id for session in (await listed(identity, ada)).sessions]
+    assert await reason(revoke(identity, ada, stolen)) == "NOT_FOUND"
+
+
+async def test_nobody_ends_the_session_of_another(identity: Identity) -> None:
+    ada, eve = await identity.register(), await identity.register("eve@example.com")
+    session_id = str((await verified(identity, ada.tokens.access_token))["sid"])
+    assert await reason(revoke(identity, person(eve.user.id), session_id)) == "NOT_FOUND"
+    assert (await identity.refresh(ada.tokens.refresh_token)).tokens.refresh_token
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_all_sessions_end_or_all_the_others(identity: Identity, keep: bool) -> None:
+    first, second = await identity.register(), await identity.log_in()
+    await identity.log_in()
+    claims = await verified(identity, second.tokens.access_token)
+    caller = replace(person(first.user.id), session_id=str(claims["sid"]))
+    request = pb.RevokeSessionsRequest(user_id=caller.subject, keep_current=keep)
+    answer = await identity.sessions.RevokeSessions(request, metadata=identity.metadata(caller))
+    assert answer.revoked == (2 if keep else 3)
+    assert await reason(identity.refresh(first.tokens.refresh_token)) == "REFRESH_TOKEN_INVALID"
+    if keep:
+        assert (await identity.refresh(second.tokens.refresh_token)).tokens.refresh_token
+    else:
+        assert await reason(identity.refresh(second.tokens.refresh_token)) == "REFRESH_TOKEN_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ("account_status = 'suspended', suspended_at = now()", "ACCOUNT_SUSPENDED"),
+        ("account_status = 'deleted'", "ACCOUNT_SUSPENDED"),
+        ("deleted_at = now()", "WRONG_CREDENTIALS"),
+    ],
+)
+async def test_who_is_suspended_or_deleted_neither_logs_in_nor_stays(
+    identity: Identity, change: str, answer: str
+) -> None:
+    tokens = (await identity.register()).tokens
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        owner.execute(f"UPDATE users SET {change}".encode())
+    assert await reason(identity.log_in()) == answer
+    # Only to who has the password.
+    assert await reason(identity.log_in(password=WRONG)) == "WRONG_CREDENTIALS"
+    assert await reason(identity.refresh(tokens.refresh_token)) == "REFRESH_TOKEN_INVALID"
