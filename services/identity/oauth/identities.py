@@ -100,7 +100,7 @@ async def remove(connection: AsyncConnection, user_id: UUID, identity_id: UUID) 
     """Unlinks one of the person's. Raises NOT_FOUND, LAST_WAY_TO_LOG_IN."""
     # The lock makes one line of it, so that two do not each leave the other as the last way.
     person = sa.select(users.c.password_hash.is_not(None) & users.c.email_verified_at.is_not(None))
-    has_password = await connection.scalar(person.where(users.c.id == user_id).with_for_update())
+    has_password = await connection.scalar(person.where(users.c.id == user_id).with_for_update(key_share=True))
     mine = sa.select(oauth_identities.c.id).where(oauth_identities.c.user_id == user_id)
     ids = (await connection.scalars(mine)).all()
     if identity_id not in ids:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
 
 import httpx
@@ -41,6 +42,8 @@ class Web:
             # Logging in is rare: an open connection would be found dead as often as of use.
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0),
             follow_redirects=False,
+            # One person's log-in leaves nothing behind for the next one's.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # Not compressed, so that what is counted is what is kept.
             headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "vitalis"},
         )

@@ -235,6 +235,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
+        self.send_header("set-cookie", "session=of-somebody; Path=/")
         self.send_header("content-length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)

@@ -76,7 +76,7 @@ BROKEN_TOKENS: dict[str, dict[str, Any]] = {
     "no signature": {"algorithm": "none"},
     "signed with the public key": {"algorithm": "HS256"},
     "signed with the shared key of the set": {"algorithm": "HS256", "kid": "symmetric"},
-    "an algorithm that is not allowed": {"algorithm": "RS512"},
+    "an algorithm that is not allowed": {"algorithm": "RS512", "claims": {"at_hash": None}},
     "another key under a known id": {"another_key": True},
     "an unknown key": {"kid": "unknown"},
     "a key of another kind": {"kid": "curve"},
@@ -196,6 +196,15 @@ async def test_a_name_can_be_shown(strict: Strict, asking: Web) -> None:
     name = (await log_in(RelyingParty("strict", strict.provider(), asking), strict)).name
     assert name.startswith("AdaecalevoL")
     assert len(name) == 100
+
+
+async def test_one_log_in_leaves_the_next_nothing(strict: Strict, asking: Web) -> None:
+    party = RelyingParty("strict", strict.provider(), asking)
+    for _ in range(2):
+        await log_in(party, strict)
+    asked = [*strict.seen(DISCOVERY), *strict.seen(KEYS), *strict.seen("/token")]
+    assert len(asked) == 4
+    assert [request for request in asked if "cookie" in request["headers"]] == []
 
 
 async def test_ways_to_prove_which_client_it_is(strict: Strict, asking: Web) -> None:
