@@ -14,7 +14,8 @@ from services.identity.credential_mail import CredentialMail
 from services.identity.credentials import CredentialsServicer
 from services.identity.first_admin import make_admin
 from services.identity.letters import Letters
-from services.identity.oauth import OAuthServicer
+from services.identity.oauth import OAuthServicer, declare_notice
+from services.identity.oauth.addresses import Addresses
 from services.identity.oauth.flows import Flows
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
@@ -96,6 +97,9 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     mailer, letters = settings.mailer, Letters(settings.public_url)
     verification_mail = declare_verification_mail(jobs, database, mailer, letters)
     credential_mail = CredentialMail(jobs, database, mailer, letters)
+    addresses = Addresses(database, attempts, jobs, verification_mail)
+    identity_notice = declare_notice(jobs, database, mailer, letters)
+    jobs.scheduled("*/10 * * * *", "forget_oauth")(flows.forget)
 
     @jobs.scheduled("11 * * * *", "forget_logins")
     async def forget_logins() -> None:
@@ -155,7 +159,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 audit_pb2.DESCRIPTOR.services_by_name["DenialsService"],
             ),
             Servicer(
-                OAuthServicer(database, flows, sessions.start, factors, proofs, jobs, mailer),
+                OAuthServicer(database, flows, sessions, factors, proofs, addresses, identity_notice, jobs),
                 oauth_pb2_grpc.add_OAuthServiceServicer_to_server,
                 oauth_pb2.DESCRIPTOR.services_by_name["OAuthService"],
             ),

@@ -28,6 +28,22 @@ class Letters:
             "If it was not you, do nothing: without the code nobody has an account with your address.\n" + SIGNATURE,
         )
 
+    def prove_email(self, token: str) -> Letter:
+        return Letter(
+            "Confirm your email address",
+            "Somebody, probably you, has signed up for Vitalis with an account elsewhere that has this address.\n\n"
+            + self._code("prove-email", token)
+            + "The code works once, for a day, for who is logged in with that account.\n"
+            "If it was not you, do nothing: without the code nobody has an account with your address.\n" + SIGNATURE,
+        )
+
+    def identity_linked(self, provider: str) -> Letter:
+        return Letter(
+            "A new way to log in",
+            f"An account at {provider} has been linked to your account at Vitalis: from now on it logs you in.\n"
+            "If it was not you, unlink it, end your other sessions and change your password.\n" + SIGNATURE,
+        )
+
     def already_registered(self) -> Letter:
         return Letter(
             "You have an account already",

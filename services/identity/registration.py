@@ -131,17 +131,19 @@ def declare_verification_mail(jobs: Jobs, database: Database, mailer: Mailer, le
 
     @jobs.job("mail_verification", attempts=ATTEMPTS)
     async def mail_verification(user_id: str) -> None:
-        query = sa.select(users.c.email).where(
+        query = sa.select(users.c.email, users.c.password_hash.is_not(None)).where(
             users.c.id == UUID(user_id), users.c.deleted_at.is_(None), users.c.email_verified_at.is_(None)
         )
         async with database.transaction() as connection:
-            email = (await connection.execute(query)).scalar_one_or_none()
-            if email is None:
+            person = (await connection.execute(query)).one_or_none()
+            if person is None:
                 return
+            email, has_password = person
             if await is_registered(connection, email):
                 letter = letters.already_registered()
             else:
-                letter = letters.verify_email(await create_token(connection, UUID(user_id), EMAIL_VERIFY))
+                token = await create_token(connection, UUID(user_id), EMAIL_VERIFY)
+                letter = letters.verify_email(token) if has_password else letters.prove_email(token)
         await mailer.send(email, *letter)
 
     return mail_verification

@@ -178,6 +178,7 @@ MAKERS: dict[str, Maker] = {
     "sessions": _logged_in,
     "preferences": _registered,
     "identities": _linked,
+    "email": _registered,
     "account": _family,
     "subscription": _registered,
     "account-members": _family,

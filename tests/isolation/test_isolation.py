@@ -44,6 +44,7 @@ FINE_FOR_THE_OWNER = {
     "PASSKEY_REFUSED",
     "PROOF_REFUSED",
     "PASSWORD_WEAK",
+    "VERIFICATION_TOKEN_INVALID",
 }
 NOTHING_THERE = {
     "",
@@ -52,6 +53,7 @@ NOTHING_THERE = {
     "INVITATION_INVALID",
     "NOT_FOUND",
     "OAUTH_PROVIDER_UNKNOWN",
+    "VERIFICATION_TOKEN_INVALID",
 }
 # Asked for before anything is looked at; made-up ones do not hold, and tests/identity has those that do.
 PROOF = {"PASSKEY_REFUSED", "PROOF_REFUSED"}

@@ -1,15 +1,15 @@
 """Logging in with an account at another provider, and linking such accounts to a person."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
 import grpc
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.identity.letters import Letters
 from services.identity.mail import ATTEMPTS, Mailer
 from services.identity.oauth import identities
+from services.identity.oauth.addresses import Addresses
 from services.identity.oauth.flow import Flow
 from services.identity.oauth.flows import Flows
 from services.identity.oauth.identities import link_first
@@ -17,25 +17,20 @@ from services.identity.oauth.relying_party import Person
 from services.identity.oauth.tables import FIND_IDENTITY
 from services.identity.second_factors.factors import SecondFactors
 from services.identity.second_factors.proof import Proofs
-from services.identity.sessions import FIND_CREDENTIALS
+from services.identity.sessions import Sessions, find_credentials
 from services.identity.users import PUBLIC, acting, normalise_email, to_message, users
 from services.kit.database import Database, uuid7
 from services.kit.errors import ServiceError
-from services.kit.jobs import Jobs
+from services.kit.jobs import Jobs, Task
 from services.kit.resources import list_
 from vitalis.identity.v1 import oauth_pb2 as pb
-from vitalis.identity.v1 import oauth_pb2_grpc, sessions_pb2
+from vitalis.identity.v1 import oauth_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
-StartSession = Callable[[AsyncConnection, UUID, str], Awaitable[sessions_pb2.Tokens]]
 
 LOGGED_IN = (
     sa.update(users).where(users.c.id == sa.bindparam("key_id")).values(last_login_at=sa.func.now()).returning(*PUBLIC)
 )
-LINKED = """An account at {provider} has been linked to your account: from now on it logs you in.
-
-If that was not you, log in, unlink it under "identities", and change your password.
-"""
 
 
 class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
@@ -43,21 +38,21 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
         self,
         database: Database,
         flows: Flows,
-        start_session: StartSession,
+        sessions: Sessions,
         factors: SecondFactors,
         proofs: Proofs,
+        addresses: Addresses,
+        notice: Task,
         jobs: Jobs,
-        mailer: Mailer,
     ) -> None:
         self.database = database
         self._flows = flows
-        self._start_session = start_session
+        self._sessions = sessions
         self._factors = factors
         self._proofs = proofs
+        self._addresses = addresses
+        self._notice = notice
         self._jobs = jobs
-        self._mailer = mailer
-        self._tell = jobs.job("tell_identity_linked", attempts=ATTEMPTS)(self.tell_identity_linked)
-        jobs.scheduled("*/10 * * * *", "forget_oauth")(flows.forget)
 
     async def StartOAuth(self, request: pb.StartOAuthRequest, context: Context) -> pb.StartOAuthResponse:
         """The way to the provider. Raises OAUTH_PROVIDER_UNKNOWN, OAUTH_REDIRECT_NOT_ALLOWED."""
@@ -67,7 +62,7 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
         """A session of whom the identity belongs to, or of a new person; a challenge for who has a second factor.
 
         Raises OAUTH_STATE_INVALID, OAUTH_REFUSED, OAUTH_EMAIL_MISSING,
-        OAUTH_LINK_FIRST, OAUTH_ACCOUNT_CLOSED.
+        OAUTH_LINK_FIRST, ACCOUNT_SUSPENDED.
         """
         flow = Flow(request.state, request.binding)
         person = await self._flows.end(request.provider, flow, request.code, request.iss)
@@ -83,13 +78,15 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
             else:
                 await identities.sign_up(connection, user_id, person)
                 kept = await identities.add(connection, vault, user_id, request.provider, person, used=True) is not None
+                if not person.email_proved:
+                    await self._addresses.mail(connection, user_id, person.email)
             if not kept:
                 # Unlinked, or signed up, by another request of this moment.
                 raise ServiceError("OAUTH_STATE_INVALID", "the log-in has to begin again")
             if challenge := await self._factors.challenge_or_none(connection, user_id):
                 return pb.CompleteOAuthResponse(challenge=challenge)
             row = (await connection.execute(LOGGED_IN, {"key_id": user_id})).one()
-            tokens = await self._start_session(connection, user_id, row.role)
+            tokens = await self._sessions.start(connection, user_id, row.role)
         return pb.CompleteOAuthResponse(user=to_message(row), tokens=tokens)
 
     async def _refuse_what_cannot_sign_up(self, person: Person) -> None:
@@ -101,9 +98,14 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
         if not person.email:
             raise ServiceError("OAUTH_EMAIL_MISSING", "the provider gives no email address; sign up with one")
         if person.email_verified:
-            taken = await self.database.fetch(FIND_CREDENTIALS, {"email": normalise_email(person.email)})
+            taken, _ = await find_credentials(self.database, normalise_email(person.email))
             if taken:
                 raise link_first()
+
+    async def ProveEmail(self, request: pb.ProveEmailRequest, context: Context) -> pb.ProveEmailResponse:
+        """Raises VERIFICATION_TOKEN_INVALID."""
+        await self._addresses.prove(UUID(request.user_id), request.token)
+        return pb.ProveEmailResponse()
 
     async def StartLink(self, request: pb.StartLinkRequest, context: Context) -> pb.StartLinkResponse:
         """The way to the provider.
@@ -126,7 +128,7 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
             if identity is None:
                 raise ServiceError("IDENTITY_TAKEN", "the identity is linked already")
             await self._jobs.defer(
-                connection, self._tell, lock=request.user_id, user_id=request.user_id, provider=request.provider
+                connection, self._notice, lock=request.user_id, user_id=request.user_id, provider=request.provider
             )
         return pb.LinkIdentityResponse(identity=identity)
 
@@ -139,12 +141,18 @@ class OAuthServicer(oauth_pb2_grpc.OAuthServiceServicer):
             await identities.remove(connection, UUID(request.user_id), UUID(request.id))
         return pb.UnlinkIdentityResponse()
 
-    async def tell_identity_linked(self, user_id: str, provider: str) -> None:
-        """Tells somebody at their verified address that there is a new way to log in as them."""
+
+def declare_notice(jobs: Jobs, database: Database, mailer: Mailer, letters: Letters) -> Task:
+    """The job that tells somebody, at their verified address, that there is a new way to log in as them."""
+
+    @jobs.job("mail_identity_linked", attempts=ATTEMPTS)
+    async def mail_identity_linked(user_id: str, provider: str) -> None:
         address = sa.select(users.c.email).where(
             users.c.id == UUID(user_id), users.c.deleted_at.is_(None), users.c.email_verified_at.is_not(None)
         )
-        async with self.database.transaction() as connection:
+        async with database.transaction() as connection:
             email = (await connection.execute(address)).scalar_one_or_none()
         if email:
-            await self._mailer.send(email, "A new way to log in", LINKED.format(provider=provider))
+            await mailer.send(email, *letters.identity_linked(provider))
+
+    return mail_identity_linked

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.identity.accounts import accounts
 from services.identity.oauth.relying_party import Person
 from services.identity.oauth.tables import oauth_identities
+from services.identity.sessions.store import ACTIVE
 from services.identity.users import normalise_email, users
 from services.kit.database import uuid7
 from services.kit.errors import ServiceError, not_found
@@ -54,12 +55,10 @@ async def sign_up(connection: AsyncConnection, user_id: UUID, person: Person) ->
 
 
 async def require_active(connection: AsyncConnection, user_id: UUID) -> None:
-    """Raises OAUTH_ACCOUNT_CLOSED. Until the transaction ends nobody suspends the person."""
-    active = sa.select(users.c.id).where(
-        users.c.id == user_id, users.c.deleted_at.is_(None), users.c.account_status == "active"
-    )
+    """Raises ACCOUNT_SUSPENDED. Until the transaction ends nobody suspends the person."""
+    active = sa.select(users.c.id).where(users.c.id == user_id, ACTIVE)
     if (await connection.execute(active.with_for_update(key_share=True))).one_or_none() is None:
-        raise ServiceError("OAUTH_ACCOUNT_CLOSED", "the account is suspended or deleted")
+        raise ServiceError("ACCOUNT_SUSPENDED", "the account is suspended")
 
 
 async def add(

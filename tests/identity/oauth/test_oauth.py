@@ -13,16 +13,17 @@ import pytest
 from psycopg.rows import dict_row
 from structlog.testing import capture_logs
 
+from local.mailbox import code_in, mails_to
 from services.identity.oauth.flow import Flow
 from services.identity.oauth.tables import oauth_identities
 from services.identity.privacy.personal import PERSONAL
 from services.kit.caller import Caller
 from tests.harness import failure, person, reason
-from tests.identity.conftest import Identity
+from tests.identity.conftest import PASSWORD, Identity
 from tests.identity.factors import BY_PASSWORD, PASSWORD_HASH, somebody
 from tests.identity.oauth.conftest import REDIRECT, Strict, query_of
+from vitalis.identity.v1 import credentials_pb2, oauth_pb2_grpc, registration_pb2
 from vitalis.identity.v1 import oauth_pb2 as pb
-from vitalis.identity.v1 import oauth_pb2_grpc
 from vitalis.identity.v1.second_factors_pb2 import Proof
 
 
@@ -64,6 +65,10 @@ class Client:
     def link(self, caller: Caller, **fields: str) -> Any:
         request = pb.LinkIdentityRequest(**{"user_id": caller.subject, "provider": self.provider, **fields})
         return self.stub.LinkIdentity(request, metadata=self.identity.metadata(caller))
+
+    def prove(self, caller: Caller, token: str) -> Any:
+        request = pb.ProveEmailRequest(user_id=caller.subject, token=token)
+        return self.stub.ProveEmail(request, metadata=self.identity.metadata(caller))
 
     async def identities(self, caller: Caller, **page: Any) -> list[pb.Identity]:
         request = pb.ListIdentitiesRequest(user_id=caller.subject, **page)
@@ -315,6 +320,49 @@ async def test_an_address_that_is_not_proved_is_nobodys_yet(client: Client, iden
     assert (await client.log_in(sub="a", email_verified=False)).user.id == taken.user.id
 
 
+async def test_an_address_is_proved_by_who_is_signed_in_and_reads_its_mail(client: Client, identity: Identity) -> None:
+    """Whoever gets the mail of a stranger's sign-up with their address can do that stranger no favour."""
+    mine = just_now(await client.log_in(sub="a", email="me@bank.example"))
+    other = just_now(await client.log_in(sub="b", email="other@bank.example"))
+    await identity.run_jobs()
+    (mail,) = mails_to(identity.mailbox, "me@bank.example")
+    code = code_in(mail)
+    for caller, token in ((other, code), (mine, code[:-1] + "~"), (mine, "vvt_unknown")):
+        assert await reason(client.prove(caller, token)) == "VERIFICATION_TOKEN_INVALID"
+    request = registration_pb2.VerifyEmailRequest(token=code, password=PASSWORD)
+    without = identity.registration.VerifyEmail(request, metadata=identity.metadata())
+    assert await reason(without) == "WRONG_CREDENTIALS"
+
+    await client.prove(mine, code)
+    assert await reason(client.prove(mine, code)) == "VERIFICATION_TOKEN_INVALID"
+    verified = rows(identity, "SELECT email FROM users WHERE email_verified_at IS NOT NULL")
+    assert verified == [{"email": "me@bank.example"}]
+    # From now on a password can be set through the address.
+    reset = credentials_pb2.RequestPasswordResetRequest(email="me@bank.example")
+    await identity.credentials.RequestPasswordReset(reset, metadata=identity.metadata())
+    await identity.run_jobs()
+    assert [mail["Subject"] for mail in mails_to(identity.mailbox, "me@bank.example")][-1] == "Set a new password"
+
+
+async def test_of_two_who_prove_an_address_one_has_it(client: Client, identity: Identity) -> None:
+    callers = [just_now(await client.log_in(sub=sub, email="me@bank.example", email_verified=False)) for sub in "ab"]
+    await identity.run_jobs()
+    codes = [code_in(mail) for mail in mails_to(identity.mailbox, "me@bank.example")]
+    assert len(set(codes)) == 2
+    whose = rows(identity, "SELECT user_id::text FROM verification_tokens ORDER BY created_at")
+    by_id = {caller.subject: caller for caller in callers}
+    proofs = [client.prove(by_id[row["user_id"]], code) for row, code in zip(whose, codes, strict=True)]
+    outcomes = await asyncio.gather(*proofs, return_exceptions=True)
+    assert sum(isinstance(outcome, pb.ProveEmailResponse) for outcome in outcomes) == 1
+    assert len(rows(identity, "SELECT 1 FROM users WHERE email_verified_at IS NOT NULL")) == 1
+
+
+async def test_an_address_that_is_proved_gets_no_mail(client: Client, identity: Identity) -> None:
+    await client.log_in()
+    await identity.run_jobs()
+    assert mails_to(identity.mailbox, "ada@example.com") == []
+
+
 async def test_without_an_address_nobody_is_signed_up(client: Client, identity: Identity) -> None:
     assert await reason(client.log_in(email=None)) == "OAUTH_EMAIL_MISSING"
     assert rows(identity, "SELECT 1 FROM users") == []
@@ -323,9 +371,9 @@ async def test_without_an_address_nobody_is_signed_up(client: Client, identity: 
 async def test_the_suspended_and_the_deleted_stay_out(client: Client, identity: Identity) -> None:
     ada = (await client.log_in()).user.id
     rows(identity, "UPDATE users SET account_status = 'suspended', suspended_at = now()")
-    assert await reason(client.log_in()) == "OAUTH_ACCOUNT_CLOSED"
+    assert await reason(client.log_in()) == "ACCOUNT_SUSPENDED"
     rows(identity, "UPDATE users SET account_status = 'active', suspended_at = NULL, deleted_at = now()")
-    assert await reason(client.log_in()) == "OAUTH_ACCOUNT_CLOSED"
+    assert await reason(client.log_in()) == "ACCOUNT_SUSPENDED"
     rows(identity, "UPDATE users SET deleted_at = NULL")
     assert (await client.log_in()).user.id == ada
 
