@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from services.identity.oauth.providers import Provider
 from services.identity.settings import IdentitySettings
@@ -25,10 +25,13 @@ Start = Callable[[Any], IdentitySettings]
 def start(settings: tuple[IdentitySettings, Any], monkeypatch: pytest.MonkeyPatch) -> Start:
     """The settings of a process whose environment configures these providers."""
     given, _ = settings
-    for name in ("listen", "caller_key_file", "trusted_callers_file", "vault_keyset_file", "mailbox"):
-        monkeypatch.setenv(f"IDENTITY_{name.upper()}", str(getattr(given, name)))
-    monkeypatch.setenv("IDENTITY_DATABASE_URL", given.database_url.get_secret_value())
-    monkeypatch.setenv("IDENTITY_SIGNING_KEY_FILES", ",".join(map(str, given.signing_key_files)))
+    needed = [name for name, field in IdentitySettings.model_fields.items() if field.is_required()]
+    for name in (*needed, "mailbox"):
+        value = getattr(given, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        monkeypatch.setenv(f"IDENTITY_{name.upper()}", text)
 
     def configured(providers: Any) -> IdentitySettings:
         monkeypatch.setenv("IDENTITY_OIDC_PROVIDERS", json.dumps(providers))
