@@ -49,3 +49,10 @@ def test_who_tries_another_persons_door_sees_it_in_their_own_trail_alone(
     }
     assert ada.id not in str(denied)
     assert entries(ada, action="DENIED") == []
+
+
+def test_who_tries_what_is_for_admins_sees_it_in_their_trail(ada: Person) -> None:
+    refused = ada.http.get("/api/v1/admin/users")
+    assert refused.status_code == 403
+    (denied,) = entries(ada, action="DENIED")
+    assert denied["new_values"]["reason"] == "SCOPE_MISSING"
