@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from benchmarks import guessing
 from benchmarks.client import Connection, bearer, request
 from benchmarks.figures import Figure, percentile
 from benchmarks.stack import describe, port_of, running
@@ -26,6 +27,7 @@ def measure() -> tuple[str, list[Figure]]:
     samples: Samples = {}
     with running() as stack:
         asyncio.run(_with_hash(stack, samples))
+        wrong = guessing.measure(stack)
         _take_the_hash_away(stack)
         asyncio.run(_without_hash(port_of(stack), samples))
         machine = describe(stack)
@@ -33,7 +35,7 @@ def measure() -> tuple[str, list[Figure]]:
         Figure(f"{what}, p{percent}", "ms", [percentile(run, percent) for run in runs], "less")
         for what, runs in samples.items()
         for percent in (50, 95)
-    ]
+    ] + wrong
 
 
 def _take_the_hash_away(stack: Stack) -> None:
