@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from services.identity.tokens import fingerprint
 from services.kit.caller import Caller
 from tests.harness import failure, person, reason
 from tests.identity.conftest import Identity
@@ -338,6 +339,28 @@ async def test_a_household_does_not_lose_its_tier_while_people_are_in_it(
     await accounts.LeaveAccount(leave, metadata=metadata(person(bob)))
     await subscribe(office, root, ada, pb.Subscription(subscription_tier="free"))
     assert office.sql("SELECT status FROM account_invitations") == [("revoked",)]
+
+
+async def test_a_downgrade_and_somebody_who_joins_at_once_do_not_both_happen(
+    office: Office, root: Caller, ada: str
+) -> None:
+    await subscribe(office, root, ada, pb.Subscription(subscription_tier="family"))
+    bob, token = insert_person(office.identity.database, "bob@example.com"), "vin_token"
+    office.sql(
+        "INSERT INTO account_invitations (id, user_id, account_id, email, token_sha256, expires_at)"
+        " SELECT gen_random_uuid(), id, account_id, 'bob@example.com', %s, now() + interval '1 day'"
+        " FROM users WHERE id = %s",
+        fingerprint(token),
+        ada,
+    )
+    join = accounts_pb2.JoinAccountRequest(user_id=bob, token=token)
+    await asyncio.gather(
+        office.identity.accounts.JoinAccount(join, metadata=office.identity.metadata(person(bob))),
+        subscribe(office, root, ada, pb.Subscription(subscription_tier="free")),
+        return_exceptions=True,
+    )
+    state = "SELECT a.max_users, count(*) FROM accounts a JOIN users u ON u.account_id = a.id WHERE a.owner_id = %s"
+    assert office.sql(f"{state} GROUP BY a.id", ada)[0] in ((1, 1), (4, 2))
 
 
 def run_make_admin(office: Office, *arguments: str) -> subprocess.CompletedProcess[str]:

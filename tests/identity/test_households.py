@@ -169,6 +169,14 @@ async def test_an_invitation_that_ended_is_not_mailed(home: Household) -> None:
     assert home.identity.mails() == []
 
 
+async def test_who_was_suspended_since_has_no_mail_sent(home: Household) -> None:
+    ada = await home.family()
+    await home.invite(ada, "bob")
+    home.sql("UPDATE users SET account_status = 'suspended', suspended_at = now()")
+    await home.identity.run_jobs()
+    assert home.identity.mails() == []
+
+
 async def test_who_was_not_invited_does_not_get_in(home: Household) -> None:
     ada = await home.family()
     await home.invite(ada, "bob")

@@ -136,7 +136,8 @@ def declare_mail_job(jobs: Jobs, database: Database, mailer: mail.Mailer, public
                 .returning(account_invitations.c.email)
             )
             invited = (await connection.execute(update, {"invitation_id": invitation_id})).scalar_one_or_none()
-            inviter = sa.select(users.c.email).where(*LIVING)
+            # Nobody who was suspended since has mail sent in their name.
+            inviter = sa.select(users.c.email).where(*LIVING, users.c.account_status == "active")
             sender = (await connection.execute(inviter, {"user_id": current().subject})).scalar_one_or_none()
         if invited and sender:
             await mailer.send(invited, SUBJECT, body(sender, token, public_url))
