@@ -9,7 +9,7 @@ with Vitalis("http://127.0.0.1:8080") as api:
 """
 
 from vitalis_client.api import ENDED, Vitalis
-from vitalis_client.errors import NotLoggedIn, Unreachable, Violation, VitalisError
+from vitalis_client.errors import NotLoggedIn, SecondFactorNeeded, Unreachable, Violation, VitalisError
 from vitalis_client.sessions import FileSessions, MemorySessions, Session
 from vitalis_client.version import __version__
 
@@ -18,6 +18,7 @@ __all__ = [
     "FileSessions",
     "MemorySessions",
     "NotLoggedIn",
+    "SecondFactorNeeded",
     "Session",
     "Unreachable",
     "Violation",

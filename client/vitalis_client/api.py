@@ -18,8 +18,13 @@ from vitalis_client.contract import routes
 from vitalis_client.contract.models import (
     Account,
     AccountInvitation,
+    BeginTotpResponse,
+    CompleteOAuthResponse,
     Day,
+    GetSecondFactorsResponse,
     Import,
+    LogInChallenge,
+    LogInResponse,
     Preferences,
     Session,
     User,
@@ -27,7 +32,7 @@ from vitalis_client.contract.models import (
     WearableDaily,
     WearableSleep,
 )
-from vitalis_client.errors import Unreachable, VitalisError, from_json, unexpected
+from vitalis_client.errors import SecondFactorNeeded, Unreachable, VitalisError, from_json, unexpected
 from vitalis_client.http import TIMEOUT, Http, decode_json
 from vitalis_client.loopback import landing
 from vitalis_client.privacy import Privacy
@@ -139,13 +144,10 @@ class Vitalis:
     def log_in(self, email: str, password: str) -> User:
         """Begins a session. WRONG_CREDENTIALS if the address or the password is wrong.
 
-        SECOND_FACTOR_NEEDED if the person has one.
+        SecondFactorNeeded if the person has a second factor: go on with `complete_log_in`.
         """
         answer, headers = self._http.open(routes.LOG_IN, {"email": email, "password": password})
-        if answer.user is None or answer.tokens is None:
-            raise VitalisError(0, "SECOND_FACTOR_NEEDED", "the account asks for a second factor besides the password")
-        self._http.start(answer.user.id, answer.user.email, answer.tokens, headers)
-        return answer.user
+        return self._logged_in(answer, headers)
 
     def log_in_elsewhere(self, provider: str, show: Callable[[str], object]) -> User:
         """Begins a session with an account at a provider that the server knows.
@@ -153,7 +155,7 @@ class Vitalis:
         `show` is called once with the URL for the person's browser, which has to run
         on this machine. Waits until the browser is back, ten minutes at most.
         LOG_IN_REFUSED, LOG_IN_TIMED_OUT, OAUTH_LINK_FIRST if the address has an
-        account, SECOND_FACTOR_NEEDED if the person has one.
+        account, SecondFactorNeeded as in `log_in`.
         """
         with landing() as page:
             begun, _ = self._http.open(routes.START_OAUTH, {"redirect_uri": page.url}, provider=provider)
@@ -163,8 +165,20 @@ class Vitalis:
         answer, headers = self._http.open(
             routes.COMPLETE_OAUTH, {**end, "binding": begun.authorization.binding}, provider=provider
         )
+        return self._logged_in(answer, headers)
+
+    def _logged_in(self, answer: LogInResponse | CompleteOAuthResponse, headers: httpx.Headers) -> User:
+        if answer.challenge is not None:
+            raise SecondFactorNeeded(answer.challenge)
         if answer.user is None or answer.tokens is None:
-            raise VitalisError(0, "SECOND_FACTOR_NEEDED", "the account asks for a second factor besides")
+            raise unexpected(200, "logged nobody in")
+        self._http.start(answer.user.id, answer.user.email, answer.tokens, headers)
+        return answer.user
+
+    def complete_log_in(self, challenge: LogInChallenge, *, totp_code: str = "", recovery_code: str = "") -> User:
+        """Begins the session that a second factor held back. SECOND_FACTOR_WRONG; CHALLENGE_INVALID: begin again."""
+        factor = {"totp_code": totp_code} if totp_code else {"recovery_code": recovery_code}
+        answer, headers = self._http.open(routes.COMPLETE_LOG_IN, {"challenge": challenge.challenge, **factor})
         self._http.start(answer.user.id, answer.user.email, answer.tokens, headers)
         return answer.user
 
@@ -226,6 +240,31 @@ class Vitalis:
     def make_account_owner(self, member_id: str) -> Account:
         """Hands the account over to another member. NOT_ACCOUNT_OWNER."""
         return self._http.post(routes.MAKE_ACCOUNT_OWNER, {}, id=member_id)
+
+    # Second factors. What changes them takes the password or a factor: PROOF_REFUSED.
+
+    def second_factors(self) -> GetSecondFactorsResponse:
+        """Which second factors the person has."""
+        return self._http.get(routes.GET_SECOND_FACTORS)
+
+    def begin_totp(self, proof: Mapping[str, str]) -> BeginTotpResponse:
+        """A secret for an authenticator app; it counts once `confirm_totp` has seen a code of it.
+
+        `proof` has one of `password`, `totp_code` and `recovery_code`.
+        """
+        return self._http.post(routes.BEGIN_TOTP, {"proof": dict(proof)})
+
+    def confirm_totp(self, totp_code: str) -> list[str]:
+        """Turns the authenticator app on. Recovery codes, if there were none. CODE_WRONG."""
+        return self._http.post(routes.CONFIRM_TOTP, {"totp_code": totp_code}).recovery_codes
+
+    def remove_totp(self, proof: Mapping[str, str]) -> None:
+        """Turns the authenticator app off. NOT_FOUND if it is not on."""
+        self._http.post(routes.REMOVE_TOTP, {"proof": dict(proof)})
+
+    def regenerate_recovery_codes(self, proof: Mapping[str, str]) -> list[str]:
+        """Ten new recovery codes; the earlier ones stop working. NOT_FOUND without a second factor."""
+        return self._http.post(routes.REGENERATE_RECOVERY_CODES, {"proof": dict(proof)}).recovery_codes
 
     # Imports
 

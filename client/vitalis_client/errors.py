@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from vitalis_client.contract.models import LogInChallenge
+
 REQUEST_ID_HEADER = "x-request-id"
 
 
@@ -60,6 +62,14 @@ class NotLoggedIn(VitalisError):
 
     def __init__(self, message: str, *, status: int = 401, reason: str = "UNAUTHENTICATED") -> None:
         super().__init__(status, reason, message)
+
+
+class SecondFactorNeeded(VitalisError):
+    """The password is right, and the person has a second factor: `challenge` asks for it."""
+
+    def __init__(self, challenge: LogInChallenge) -> None:
+        super().__init__(200, "SECOND_FACTOR_NEEDED", "a second factor is needed")
+        self.challenge = challenge
 
 
 def from_response(response: httpx.Response) -> VitalisError:

@@ -23,6 +23,7 @@ from services.identity.privacy.assemble import privacy
 from services.identity.registration import RegistrationServicer, declare_verification_mail
 from services.identity.second_factors.challenges import forget_challenges
 from services.identity.second_factors.factors import SecondFactors
+from services.identity.second_factors.log_in import LogInServicer
 from services.identity.second_factors.manage import SecondFactorsServicer
 from services.identity.second_factors.notices import Notices
 from services.identity.second_factors.passkey_rpcs import PasskeysServicer
@@ -50,6 +51,8 @@ from vitalis.identity.v1 import (
     callers_pb2_grpc,
     credentials_pb2,
     credentials_pb2_grpc,
+    log_in_pb2,
+    log_in_pb2_grpc,
     oauth_pb2,
     oauth_pb2_grpc,
     passkeys_pb2,
@@ -88,14 +91,14 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
 
     access_tokens = AccessTokens.from_files(settings.signing_key_files)
     flows = Flows(database, settings.oidc_providers)
-    factors = SecondFactors(database, settings.relying_party, Notices(database, jobs, settings.mailer))
-    proofs = Proofs(database, passwords, factors)
-    jobs.scheduled("*/10 * * * *", "forget_challenges")(partial(forget_challenges, database))
-    privacy_servicers, personal = privacy(settings, database, jobs, channels, proofs)
     attempts = Attempts(database, access_tokens.derive("vitalis identity attempts"))
     sessions = Sessions(access_tokens, settings.lifetimes)
     mailer, letters = settings.mailer, Letters(settings.public_url)
     verification_mail = declare_verification_mail(jobs, database, mailer, letters)
+    factors = SecondFactors(database, settings.relying_party, Notices(database, jobs, mailer))
+    proofs = Proofs(database, passwords, attempts, factors)
+    jobs.scheduled("*/10 * * * *", "forget_challenges")(partial(forget_challenges, database))
+    privacy_servicers, personal = privacy(settings, database, jobs, channels, proofs)
     credential_mail = CredentialMail(jobs, database, mailer, letters)
     addresses = Addresses(database, attempts, jobs, verification_mail)
     identity_notice = declare_notice(jobs, database, mailer, letters)
@@ -144,7 +147,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 registration_pb2.DESCRIPTOR.services_by_name["RegistrationService"],
             ),
             Servicer(
-                SessionsServicer(database, passwords, attempts, sessions, access_tokens),
+                SessionsServicer(database, passwords, attempts, sessions, access_tokens, factors),
                 sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
                 sessions_pb2.DESCRIPTOR.services_by_name["SessionsService"],
             ),
@@ -162,6 +165,11 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
                 OAuthServicer(database, flows, sessions, factors, proofs, addresses, identity_notice, jobs),
                 oauth_pb2_grpc.add_OAuthServiceServicer_to_server,
                 oauth_pb2.DESCRIPTOR.services_by_name["OAuthService"],
+            ),
+            Servicer(
+                LogInServicer(database, factors, sessions),
+                log_in_pb2_grpc.add_LogInServiceServicer_to_server,
+                log_in_pb2.DESCRIPTOR.services_by_name["LogInService"],
             ),
             Servicer(
                 SecondFactorsServicer(database, factors, proofs),

@@ -24,10 +24,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from vitalis.identity.v1 import registration_pb2, sessions_pb2, sharing_pb2, users_pb2
+from vitalis.identity.v1 import log_in_pb2, registration_pb2, second_factors_pb2, sessions_pb2, sharing_pb2, users_pb2
 from vitalis.tracking.v1 import imports_pb2, wearables_pb2
 
 PASSWORD = "correct horse battery staple"
+APP_CODE, RECOVERY_CODE = "123456", "3f8k-w2mz-7cqa-x9vr-t4nd-h5be"
 CODE = "vvt_code"
 USER_ID = "01990000-0000-7000-8000-000000000001"
 OWNER_ID = "01990000-0000-7000-8000-000000000002"
@@ -90,6 +91,7 @@ class Server:
         self.good_access_token = ""
         self.registered = registration_pb2.RegisterRequest()
         self.reused = 0
+        self.has_app = False
         self.days = [wearables_pb2.Day(date=f"2026-10-{day:02d}", steps=day) for day in range(31, 0, -1)]
         self.nights: list[wearables_pb2.WearableSleep] = []
         self.workouts: list[wearables_pb2.WearableActivity] = []
@@ -151,12 +153,18 @@ class Server:
             ("POST", "/api/v1/users", self.register),
             ("POST", "/api/v1/users:verifyEmail", self.verify_email),
             ("POST", "/api/v1/sessions", self.log_in),
+            ("POST", "/api/v1/sessions:complete", self.complete_log_in),
             ("POST", "/api/v1/sessions:refresh", self.refresh),
             ("POST", "/api/v1/sessions:logOut", self.log_out),
             ("GET", "/api/v1/sharing-terms", self.get_sharing_terms),
         ]
         own_routes = [
             ("GET", user, self.get_user),
+            ("GET", user + "/second-factors", self.get_second_factors),
+            ("POST", user + "/second-factors/totp:begin", self.begin_totp),
+            ("POST", user + "/second-factors/totp:confirm", self.confirm_totp),
+            ("POST", user + "/second-factors/totp:remove", self.remove_totp),
+            ("POST", user + "/second-factors/recovery-codes:regenerate", self.regenerate_recovery_codes),
             ("POST", imports, self.create_import),
             ("GET", imports, self.list_imports),
             ("GET", imports + "/{id}:watch", self.watch_import),
@@ -220,7 +228,54 @@ class Server:
         body = json_format.Parse(await request.body(), sessions_pb2.LogInRequest())
         if body.password != PASSWORD:
             return refuse(401, "UNAUTHENTICATED", "WRONG_CREDENTIALS", "email or password is wrong")
+        if self.has_app:
+            methods = ["totp", "recovery_code"]
+            challenge = second_factors_pb2.LogInChallenge(challenge="vch_1", methods=methods)
+            challenge.expires_at.FromDatetime(NOW)
+            return reply(sessions_pb2.LogInResponse(challenge=challenge))
         return reply(sessions_pb2.LogInResponse(user=person(body.email), tokens=self.tokens()))
+
+    async def complete_log_in(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), log_in_pb2.CompleteLogInRequest())
+        assert body.challenge == "vch_1"
+        if body.totp_code != APP_CODE and body.recovery_code != RECOVERY_CODE:
+            return refuse(401, "UNAUTHENTICATED", "SECOND_FACTOR_WRONG", "the code or passkey is wrong")
+        return reply(log_in_pb2.CompleteLogInResponse(user=person("ada@example.com"), tokens=self.tokens()))
+
+    async def get_second_factors(self, request: Request) -> Response:
+        answer = second_factors_pb2.GetSecondFactorsResponse(passkeys=1)
+        if self.has_app:
+            answer.recovery_codes_left = 9
+            answer.totp_confirmed_at.FromDatetime(NOW)
+        return reply(answer)
+
+    async def begin_totp(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), second_factors_pb2.BeginTotpRequest())
+        if not proves(body.proof):
+            return unproved()
+        answer = second_factors_pb2.BeginTotpResponse(secret="SECRET", otpauth_uri="otpauth://totp/Ada?secret=SECRET")
+        answer.expires_at.FromDatetime(NOW)
+        return reply(answer)
+
+    async def confirm_totp(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), second_factors_pb2.ConfirmTotpRequest())
+        if body.totp_code != APP_CODE:
+            return refuse(400, "FAILED_PRECONDITION", "CODE_WRONG", "totp_code: is not the code that the app shows now")
+        self.has_app = True
+        return reply(second_factors_pb2.ConfirmTotpResponse(recovery_codes=[RECOVERY_CODE]))
+
+    async def remove_totp(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), second_factors_pb2.RemoveTotpRequest())
+        if not proves(body.proof):
+            return unproved()
+        self.has_app = False
+        return reply(second_factors_pb2.RemoveTotpResponse())
+
+    async def regenerate_recovery_codes(self, request: Request) -> Response:
+        body = json_format.Parse(await request.body(), second_factors_pb2.RegenerateRecoveryCodesRequest())
+        if not proves(body.proof):
+            return unproved()
+        return reply(second_factors_pb2.RegenerateRecoveryCodesResponse(recovery_codes=["new-1", "new-2"]))
 
     async def refresh(self, request: Request) -> Response:
         body = json_format.Parse(await request.body(), sessions_pb2.RefreshSessionRequest())
@@ -391,6 +446,14 @@ class Server:
 
     async def get_workout(self, request: Request) -> Response:
         return reply(find(request, self.workouts))
+
+
+def proves(proof: second_factors_pb2.Proof) -> bool:
+    return proof.password == PASSWORD or proof.totp_code == APP_CODE or proof.recovery_code == RECOVERY_CODE
+
+
+def unproved() -> Response:
+    return refuse(403, "PERMISSION_DENIED", "PROOF_REFUSED", "proof: the password or a code is needed")
 
 
 def find(request: Request, rows: list[Any]) -> Any:

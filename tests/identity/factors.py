@@ -1,9 +1,7 @@
 """A person and their second factors, as the tests of them need it."""
 
 import time
-from dataclasses import dataclass
-from email import message_from_bytes, policy
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -31,13 +29,13 @@ class Owner:
     identity: Identity
     user_id: str
     email: str
-    mailbox: Path
     secret: str = ""
     recovery_codes: tuple[str, ...] = ()
+    session_id: str = ""
 
     @property
     def caller(self) -> Caller:
-        return person(self.user_id)
+        return replace(person(self.user_id), session_id=self.session_id)
 
     async def ask(self, rpc: str, **fields: Any) -> Any:
         """Calls an RPC about oneself."""
@@ -107,15 +105,11 @@ class Owner:
 
     async def mails(self) -> list[str]:
         """The subjects of all mails so far, the oldest first, once the queued jobs have run."""
-        jobs = self.identity.running.parts.jobs
-        assert jobs
-        await jobs.app.run_worker_async(wait=False, install_signal_handlers=False)
-        files = sorted(self.mailbox.glob("*.eml"))
-        messages = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
-        return [str(message["Subject"]) for message in messages if message["To"] == self.email]
+        await self.identity.run_jobs()
+        return [str(mail["Subject"]) for mail in self.identity.mails() if mail["To"] == self.email]
 
 
-async def somebody(identity: Identity, mailbox: Path, email: str = EMAIL, **columns: Any) -> Owner:
+async def somebody(identity: Identity, email: str = EMAIL, **columns: Any) -> Owner:
     """A person who can log in with PASSWORD."""
     user_id = await identity.make_person(email, **{"password_hash": PASSWORD_HASH, **columns})
-    return Owner(identity, user_id, email, mailbox)
+    return Owner(identity, user_id, email)

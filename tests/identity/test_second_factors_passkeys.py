@@ -1,7 +1,6 @@
 """Passkeys: registering and managing them, and what they sign as a proof."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,13 +24,13 @@ RELYING_PARTY = RelyingParty("localhost", "Vitalis", (ORIGIN,))
 
 
 @pytest.fixture
-async def ada(identity: Identity, tmp_path: Path) -> Owner:
-    return await somebody(identity, tmp_path / "mail")
+async def ada(identity: Identity) -> Owner:
+    return await somebody(identity)
 
 
 @pytest.fixture
-async def eve(identity: Identity, tmp_path: Path) -> Owner:
-    return await somebody(identity, tmp_path / "mail", "eve@example.com")
+async def eve(identity: Identity) -> Owner:
+    return await somebody(identity, "eve@example.com")
 
 
 def as_dict(struct: Struct) -> Any:

@@ -6,7 +6,6 @@ import hmac
 import json
 import time
 from base64 import b32decode, b32encode
-from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyotp
@@ -35,13 +34,13 @@ RFC_CODES = {
 
 
 @pytest.fixture
-async def ada(identity: Identity, tmp_path: Path) -> Owner:
-    return await somebody(identity, tmp_path / "mail")
+async def ada(identity: Identity) -> Owner:
+    return await somebody(identity)
 
 
 @pytest.fixture
-async def eve(identity: Identity, tmp_path: Path) -> Owner:
-    return await somebody(identity, tmp_path / "mail", "eve@example.com")
+async def eve(identity: Identity) -> Owner:
+    return await somebody(identity, "eve@example.com")
 
 
 @pytest.mark.parametrize(("moment", "code"), RFC_CODES.items())
@@ -252,8 +251,8 @@ async def test_removing_the_last_factor_leaves_nothing_and_is_told(ada: Owner) -
     ]
 
 
-async def test_somebody_who_is_not_there_begins_nothing(identity: Identity, tmp_path: Path) -> None:
-    nobody = Owner(identity, person().subject, "nobody@example.com", tmp_path)
+async def test_somebody_who_is_not_there_begins_nothing(identity: Identity) -> None:
+    nobody = Owner(identity, person().subject, "nobody@example.com")
     assert await reason(nobody.ask("BeginTotp", proof=BY_PASSWORD)) == "PROOF_REFUSED"
     assert await reason(nobody.ask("ConfirmTotp", totp_code="000000")) == "NOT_FOUND"
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
@@ -164,8 +163,7 @@ async def _anything(running: Running) -> Owned:
 
 async def _with_second_factors(running: Running) -> Owned:
     """Somebody with a passkey, and an authenticator app that waits for its first code."""
-    mailbox = Path()  # no job runs
-    owner = await somebody(Identity(running), mailbox, f"{person().subject}@example.com")
+    owner = await somebody(Identity(running), f"{person().subject}@example.com")
     await owner.add_passkey()
     await owner.ask("BeginTotp", proof=BY_PASSWORD)
     (passkey,) = await owner.passkeys()

@@ -7,8 +7,10 @@ from typing import Annotated
 import httpx
 import typer
 
-from vitalis_client.api import DEFAULT_URL
-from vitalis_client.cli.terminal import Json, Url, clean, connect, moment, print_json, say, stdout, usage
+from vitalis_client.api import DEFAULT_URL, Vitalis
+from vitalis_client.cli.terminal import Json, Url, clean, connect, explain, moment, print_json, say, stdout, usage
+from vitalis_client.contract.models import LogInChallenge, User
+from vitalis_client.errors import SecondFactorNeeded, VitalisError
 from vitalis_client.http import LOOPBACK
 
 PANEL = "Account"
@@ -58,12 +60,31 @@ def verify_email(
         say(f"signed up and logged in as {clean(user.email)}")
 
 
-def log_in(email: Email = "", password_stdin: PasswordStdin = False, url: Url = DEFAULT_URL) -> None:
+def log_in(
+    email: Email = "",
+    password_stdin: PasswordStdin = False,
+    url: Url = DEFAULT_URL,
+) -> None:
     """Log in; the tokens are kept for the commands that follow."""
     with connect(url) as api:
         email = email or ask("Email")
-        user = api.log_in(email, password(url, from_stdin=password_stdin, confirm=False))
+        try:
+            user = api.log_in(email, password(url, from_stdin=password_stdin, confirm=False))
+        except SecondFactorNeeded as needed:
+            user = complete(api, needed.challenge, from_stdin=password_stdin)
         say(f"logged in as {clean(user.email)}")
+
+
+def complete(api: Vitalis, challenge: LogInChallenge, *, from_stdin: bool) -> User:
+    """Completes a log-in; at a terminal it asks again for a code that was wrong."""
+    what = "Code of the app, or recovery code" if "totp" in challenge.methods else "Recovery code"
+    while True:
+        try:
+            return api.complete_log_in(challenge, **factor(code(what, from_stdin=from_stdin)))
+        except VitalisError as error:
+            if error.reason != "SECOND_FACTOR_WRONG" or not interactive():
+                raise
+            say(f"vitalis: {explain(error)}")
 
 
 def log_out(url: Url = DEFAULT_URL) -> None:
@@ -106,6 +127,21 @@ def password(url: str, *, from_stdin: bool, confirm: bool) -> str:
     if not interactive():
         raise usage("there is no terminal to ask for the password: use --password-stdin or set VITALIS_PASSWORD")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def code(what: str, *, from_stdin: bool) -> str:
+    """A code, typed or from the next line of standard input; it works once, so it may be seen."""
+    if interactive():
+        return str(typer.prompt(what, err=True)).strip()
+    given = sys.stdin.readline().strip() if from_stdin else ""
+    if not given:
+        raise usage("there is no terminal to ask for a code: use --password-stdin, and give it in the next line")
+    return given
+
+
+def factor(given: str) -> dict[str, str]:
+    """What somebody typed as the field of a request: an app's code has six digits."""
+    return {"totp_code": given} if len(given) == 6 and given.isdecimal() else {"recovery_code": given}
 
 
 def interactive() -> bool:

@@ -4,9 +4,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from services.identity.attempts import Attempts
 from services.identity.passwords import Passwords
 from services.identity.second_factors.factors import SecondFactors, too_many_attempts
-from services.identity.sessions import sessions
+from services.identity.sessions.store import sessions
 from services.identity.users import users
 from services.kit.caller import current
 from services.kit.database import Database
@@ -19,9 +20,10 @@ FRESH = sa.text("interval '10 minutes'")
 class Proofs:
     """Asks the current caller for a proof."""
 
-    def __init__(self, database: Database, passwords: Passwords, factors: SecondFactors) -> None:
+    def __init__(self, database: Database, passwords: Passwords, attempts: Attempts, factors: SecondFactors) -> None:
         self._database = database
         self._passwords = passwords
+        self._attempts = attempts
         self._factors = factors
 
     async def demand(self, proof: pb.Proof) -> None:
@@ -42,10 +44,20 @@ class Proofs:
             raise proof_refused()
 
     async def _is_password(self, user_id: UUID, password: str) -> bool:
-        query = sa.select(users.c.password_hash).where(users.c.id == user_id, users.c.deleted_at.is_(None))
+        query = sa.select(users.c.email, users.c.password_hash).where(
+            users.c.id == user_id, users.c.deleted_at.is_(None)
+        )
         async with self._database.transaction() as connection:
-            stored = (await connection.execute(query)).scalar_one_or_none()
-        return (await self._passwords.verify(stored, password)).right
+            person = (await connection.execute(query)).one_or_none()
+        if person is None:
+            return False
+        self._passwords.require_room()
+        await self._attempts.count(person.email)
+        if not (await self._passwords.verify(person.password_hash, password)).right:
+            return False
+        async with self._database.transaction() as connection:
+            await self._attempts.forgive(connection, person.email)
+        return True
 
     async def _is_fresh_without_anything(self, user_id: UUID) -> bool:
         """Who logs in elsewhere (OIDC) and has neither password nor factor has proved enough by doing so just now."""

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.attempts import Attempts
 from services.identity.passwords import Passwords
+from services.identity.second_factors.factors import SecondFactors
 from services.identity.sessions.store import (
     ACTIVE,
     LOGGED_OUT,
@@ -21,13 +22,14 @@ from services.identity.sessions.store import (
     Lifetimes,
     Owner,
     Sessions,
+    account_suspended,
     end_session,
     end_sessions,
     refresh_token_invalid,
     sessions,
 )
 from services.identity.tokens import AccessTokens, fingerprint
-from services.identity.users import PUBLIC, acting, normalise_email, timestamp, to_message, users
+from services.identity.users import PUBLIC, acting, normalise_email, timestamp, users
 from services.kit.audit import record
 from services.kit.caller import current
 from services.kit.database import Database, Statement
@@ -61,15 +63,17 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
         attempts: Attempts,
         sessions: Sessions,
         access_tokens: AccessTokens,
+        factors: SecondFactors,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._attempts = attempts
         self._sessions = sessions
         self._access_tokens = access_tokens
+        self._factors = factors
 
     async def LogIn(self, request: pb.LogInRequest, context: Context) -> pb.LogInResponse:
-        """A new session of an existing person.
+        """A new session of an existing person, or a challenge for who has a second factor.
 
         Raises WRONG_CREDENTIALS, which does not say what was wrong, TOO_MANY_ATTEMPTS
         and, to whom has the right password, ACCOUNT_SUSPENDED.
@@ -87,20 +91,14 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
             if row is None:
                 raise wrong_credentials()
             if not row[-1]:
-                raise ServiceError("ACCOUNT_SUSPENDED", "the account is suspended")
+                raise account_suspended()
             if verdict.replacement:
                 await _replace_hash(connection, user_id, stored, verdict.replacement)
             await self._attempts.forgive(connection, email)
-            return await self._log_in(connection, user_id)
-
-    async def _log_in(self, connection: AsyncConnection, user_id: UUID) -> pb.LogInResponse:
-        """The session of a person who has proved who they are."""
-        update = (
-            sa.update(users).where(users.c.id == user_id, ACTIVE).values(last_login_at=sa.func.now()).returning(*PUBLIC)
-        )
-        row = (await connection.execute(update)).one()
-        tokens = await self._sessions.start(connection, user_id, row.role)
-        return pb.LogInResponse(user=to_message(row), tokens=tokens)
+            if challenge := await self._factors.challenge_or_none(connection, user_id):
+                return pb.LogInResponse(challenge=challenge)
+            user, tokens = await self._sessions.log_in(connection, user_id)
+        return pb.LogInResponse(user=user, tokens=tokens)
 
     async def RefreshSession(self, request: pb.RefreshSessionRequest, context: Context) -> pb.RefreshSessionResponse:
         """The next tokens of a session. Raises REFRESH_TOKEN_INVALID, REFRESH_TOKEN_REUSED."""

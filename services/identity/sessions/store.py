@@ -9,13 +9,15 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.base import metadata
+from services.identity.second_factors.challenges import end_log_ins
 from services.identity.tokens import AccessTokens, fingerprint, new_refresh_token
-from services.identity.users import timestamp, users
+from services.identity.users import PUBLIC, timestamp, to_message, users
 from services.kit.audit import record
 from services.kit.caller import current
 from services.kit.database import uuid7
 from services.kit.errors import ServiceError
 from vitalis.identity.v1 import sessions_pb2 as pb
+from vitalis.identity.v1 import users_pb2
 
 log = structlog.get_logger()
 # Why a session has ended.
@@ -90,11 +92,24 @@ class Owner(NamedTuple):
 
 
 class Sessions:
-    """Starts sessions and carries them on. Every way of logging in ends in `start`."""
+    """Starts sessions and carries them on. Every way of logging in ends in `start`, most by `log_in`."""
 
     def __init__(self, access_tokens: AccessTokens, lifetimes: Lifetimes) -> None:
         self._access_tokens = access_tokens
         self._lifetimes = lifetimes
+
+    async def log_in(self, connection: AsyncConnection, user_id: UUID) -> tuple[users_pb2.User, pb.Tokens]:
+        """A new session of a person who has proved who they are, with all the factors they have.
+
+        Raises ACCOUNT_SUSPENDED.
+        """
+        update = (
+            sa.update(users).where(users.c.id == user_id, ACTIVE).values(last_login_at=sa.func.now()).returning(*PUBLIC)
+        )
+        row = (await connection.execute(update)).one_or_none()
+        if row is None:
+            raise account_suspended()
+        return to_message(row), await self.start(connection, user_id, row.role)
 
     async def start(self, connection: AsyncConnection, user_id: UUID, role: str) -> pb.Tokens:
         """A new session of a person who has proved who they are, on a transaction of theirs.
@@ -207,7 +222,11 @@ async def end_session(connection: AsyncConnection, session_id: UUID, reason: str
 async def end_sessions(
     connection: AsyncConnection, user_id: UUID, reason: str, except_session: UUID | None = None
 ) -> int:
-    """Ends a person's living sessions but perhaps one, on a transaction of that person; how many."""
+    """Ends a person's living sessions but perhaps one, on a transaction of that person; how many.
+
+    So do log-ins that wait for a second factor: what began them may not hold any more.
+    """
+    await end_log_ins(connection, user_id)
     ended = await connection.execute(
         sa.update(sessions)
         .where(
@@ -219,6 +238,10 @@ async def end_sessions(
         .values(revoked_at=sa.func.now(), revoked_reason=reason)
     )
     return ended.rowcount
+
+
+def account_suspended() -> ServiceError:
+    return ServiceError("ACCOUNT_SUSPENDED", "the account is suspended")
 
 
 def refresh_token_invalid() -> ServiceError:

@@ -223,7 +223,7 @@ async def test_a_stolen_access_token_links_and_unlinks_nothing(client: Client, i
 
 
 async def test_codes_are_not_guessed_here_either(client: Client, identity: Identity) -> None:
-    owner = await (await somebody(identity, identity.mailbox, password_hash=PASSWORD_HASH)).enable_totp()
+    owner = await (await somebody(identity, password_hash=PASSWORD_HASH)).enable_totp()
     caller, wrong = owner.caller, Proof(totp_code=owner.wrong_code())
     guesses = [await reason(client.start_link(caller, wrong)) for _ in range(12)]
     assert set(guesses) == {"PROOF_REFUSED", "TOO_MANY_ATTEMPTS"}
@@ -231,7 +231,7 @@ async def test_codes_are_not_guessed_here_either(client: Client, identity: Ident
 
 
 async def test_who_has_a_second_factor_is_asked_for_it(client: Client, identity: Identity, strict: Strict) -> None:
-    owner = await (await somebody(identity, identity.mailbox)).enable_totp()
+    owner = await (await somebody(identity)).enable_totp()
     await client.link(owner.caller, **await client.start_link(owner.caller, BY_PASSWORD))
     before = rows(identity, "SELECT count(*) AS sessions FROM sessions")
     answer = await client.log_in()
