@@ -21,6 +21,8 @@ MOST_AMBIGUOUS = 6
 NEUTRAL = "~"
 # Of a name or an address, what is too short to be a word of a password.
 SHORTEST_WORD, LONGEST_WORD = 3, 100
+# What everybody here has in mind (OWASP ASVS 5, 6.2.11).
+SHARED_WORDS = ("vitalis",)
 DEFAULT_HINT = "add another word or two, uncommon ones"
 
 
@@ -29,7 +31,7 @@ def weakness(password: str, own_words: Sequence[str]) -> str | None:
     # Not at the top: its dictionaries take memory that a worker need not have.
     from zxcvbn import zxcvbn
 
-    result = zxcvbn(_bounded(password), user_inputs=_words(own_words))
+    result = zxcvbn(_bounded(password), user_inputs=_words([*SHARED_WORDS, *own_words]))
     if result["score"] >= SCORE:
         return None
     feedback = result["feedback"]

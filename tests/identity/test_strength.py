@@ -22,6 +22,8 @@ AMBIGUOUS = "4@8({[<369!1|70$5+%2z"
         "qwertyuiop[]",
         "ada.king@example.com",
         "adalovelace1",
+        "vitalisvitalis",
+        "V1talis2026!",
         "Ada Lovelace",
         "p4ssw0rdp4ssw0rd",
         "password" * 16,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import webbrowser
 from typing import Annotated
 
 import httpx
@@ -62,14 +63,20 @@ def verify_email(
 
 def log_in(
     email: Email = "",
+    provider: Annotated[
+        str, typer.Option(help="Log in with an account at this provider (such as google), in the browser.")
+    ] = "",
     password_stdin: PasswordStdin = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Log in; the tokens are kept for the commands that follow."""
     with connect(url) as api:
-        email = email or ask("Email")
         try:
-            user = api.log_in(email, password(url, from_stdin=password_stdin, confirm=False))
+            if provider:
+                user = api.log_in_elsewhere(provider, browse)
+            else:
+                email = email or ask("Email")
+                user = api.log_in(email, password(url, from_stdin=password_stdin, confirm=False))
         except SecondFactorNeeded as needed:
             user = complete(api, needed.challenge, from_stdin=password_stdin)
         say(f"logged in as {clean(user.email)}")
@@ -106,6 +113,12 @@ def whoami(url: Url = DEFAULT_URL, json: Json = False) -> None:
         line = f"{clean(user.display_name)}{username} <{clean(user.email)}>{role}"
         stdout().print(line, markup=False, soft_wrap=True)
         stdout().print(f"id {user.id}, signed up {moment(user.created_at)} UTC, at {api.base_url}", soft_wrap=True)
+
+
+def browse(url: str) -> None:
+    """Opens the person's browser, and shows where it goes in case there is none."""
+    say(f"your browser opens {clean(url)}")
+    webbrowser.open(url)
 
 
 def ask(what: str) -> str:

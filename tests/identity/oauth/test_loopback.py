@@ -1,7 +1,10 @@
 """Logging in elsewhere from a program: the browser comes back to a port of the machine (RFC 8252)."""
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,6 +62,27 @@ async def test_the_server_s_refusals_are_the_program_s(server: str, strict: Stri
 
     assert await asyncio.to_thread(fails, "strict") == "OAUTH_EMAIL_MISSING"
     assert await asyncio.to_thread(fails, "nobody") == "OAUTH_PROVIDER_UNKNOWN"
+
+
+async def test_the_command_opens_the_browser(server: str, tmp_path: Path) -> None:
+    browser = tmp_path / "browser.py"
+    browser.write_text("import sys, httpx\nhttpx.get(sys.argv[1], follow_redirects=True).raise_for_status()\n")
+    environment = {
+        **os.environ,
+        "BROWSER": f"{sys.executable} {browser} %s",
+        "VITALIS_CONFIG_DIR": str(tmp_path / "config"),
+        "VITALIS_URL": server,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+
+    def vitalis(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "vitalis_client", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    logged_in = await asyncio.to_thread(vitalis, "log-in", "--provider", "strict")
+    assert logged_in.returncode == 0, logged_in.stderr
+    assert logged_in.stderr.endswith("logged in as ada@example.com\n")
+    assert "Ada Lovelace" in (await asyncio.to_thread(vitalis, "whoami")).stdout
 
 
 def test_what_another_log_in_brings_is_passed_over() -> None:

@@ -22,7 +22,7 @@ from tests.harness import failure, person, reason
 from tests.identity.conftest import PASSWORD, Identity
 from tests.identity.factors import BY_PASSWORD, PASSWORD_HASH, somebody
 from tests.identity.oauth.conftest import REDIRECT, Strict, query_of
-from vitalis.identity.v1 import credentials_pb2, oauth_pb2_grpc, registration_pb2
+from vitalis.identity.v1 import credentials_pb2, log_in_pb2, log_in_pb2_grpc, oauth_pb2_grpc, registration_pb2
 from vitalis.identity.v1 import oauth_pb2 as pb
 from vitalis.identity.v1.second_factors_pb2 import Proof
 
@@ -240,6 +240,12 @@ async def test_who_has_a_second_factor_is_asked_for_it(client: Client, identity:
     assert set(answer.challenge.methods) == {"totp", "recovery_code"}
     assert rows(identity, "SELECT count(*) AS sessions FROM sessions") == before
     assert rows(identity, "SELECT last_login_at FROM users") == [{"last_login_at": None}]
+    owner.wait()
+    complete = log_in_pb2.CompleteLogInRequest(challenge=answer.challenge.challenge, totp_code=owner.code())
+    stub: Any = log_in_pb2_grpc.LogInServiceStub(identity.running.channel)
+    completed = await stub.CompleteLogIn(complete, metadata=identity.metadata())
+    assert completed.user.id == owner.user_id
+    assert (await identity.refresh(completed.tokens.refresh_token)).tokens.access_token
 
 
 async def test_a_providers_tokens_leave_by_no_door(client: Client, identity: Identity, strict: Strict) -> None:
