@@ -84,19 +84,25 @@ def _import(stack: Stack, file: Path, records: int) -> Run:
     os.sync()
     (token,) = sign_in(stack.databases["identity"].migrator, stack.keys, [uuid.uuid4()])
     started = time.perf_counter()
-    imported = _upload(port_of(stack), token, file)
-    while imported["status"] in ("queued", "running"):
-        time.sleep(POLL_SECONDS)
-        imported = _get(port_of(stack), token, f"/imports/{imported['id']}")
-    if imported["status"] != "succeeded":
-        log = "\n".join(stack.children[WORKER].tail)
-        raise RuntimeError(f"the import has {imported['status']}; the worker's last lines:\n{log}")
-    if not _get(port_of(stack), token, "/wearable-daily?page_size=1")["wearable_daily"]:
+    imported = import_file(stack, token, file)
+    if not ask(port_of(stack), token, "/wearable-daily?page_size=1")["wearable_daily"]:
         raise RuntimeError("the import has succeeded and there are no days")
     seconds = time.perf_counter() - started
     if imported["result"]["records_read"] != records:
         raise RuntimeError(f"{imported['result']['records_read']} of {records} records were read")
     return Run(records, seconds, peak_memory_mb(stack.children[WORKER].pid))
+
+
+def import_file(stack: Stack, token: str, file: Path) -> Any:
+    """Uploads a file and waits until it is imported; the import."""
+    imported = _upload(port_of(stack), token, file)
+    while imported["status"] in ("queued", "running"):
+        time.sleep(POLL_SECONDS)
+        imported = ask(port_of(stack), token, f"/imports/{imported['id']}")
+    if imported["status"] != "succeeded":
+        log = "\n".join(stack.children[WORKER].tail)
+        raise RuntimeError(f"the import has {imported['status']}; the worker's last lines:\n{log}")
+    return imported
 
 
 def _upload(port: int, token: str, file: Path) -> Any:
@@ -107,9 +113,11 @@ def _upload(port: int, token: str, file: Path) -> Any:
         return _answer(connection)
 
 
-def _get(port: int, token: str, path: str) -> Any:
+def ask(port: int, token: str, path: str, body: str | None = None) -> Any:
+    """What is answered about oneself to a GET, or to a POST of a body of JSON."""
     connection = HTTPConnection("127.0.0.1", port)
-    connection.request("GET", f"/api/v1/users/me{path}", headers=bearer(token))
+    headers = bearer(token) | ({} if body is None else {"Content-Type": "application/json"})
+    connection.request("GET" if body is None else "POST", f"/api/v1/users/me{path}", body, headers)
     return _answer(connection)
 
 

@@ -13,6 +13,8 @@ import pytest
 from services.identity.privacy.links import CANCEL_DELETION, EXPORT, Links, Target
 from services.kit.caller import ANONYMOUS
 from tests.harness import person, reason, service
+from tests.identity.conftest import Identity
+from tests.identity.factors import PASSWORD_HASH, somebody
 from tests.people import make_family
 from tests.privacy.conftest import PASSWORD, Both, SignUp, Somebody
 from vitalis.common.v1 import person_data_pb2, person_data_pb2_grpc
@@ -146,6 +148,15 @@ async def test_only_with_a_proof_and_only_once(both: Both, ada: Somebody) -> Non
     assert await listed(ada) == []
     await create(ada)
     assert await reason(create(ada)) == "DELETION_PENDING"
+
+
+async def test_codes_are_not_guessed_here_either(both: Both) -> None:
+    owner = await somebody(Identity(both.identity), password_hash=PASSWORD_HASH)
+    await owner.enable_totp()
+    wrong = second_factors_pb2.Proof(totp_code=owner.wrong_code())
+    guesses = [await reason(create(Somebody(both, owner.caller), wrong)) for _ in range(12)]
+    assert set(guesses) == {"PROOF_REFUSED", "TOO_MANY_ATTEMPTS"}
+    assert guesses[-1] == "TOO_MANY_ATTEMPTS"
 
 
 async def test_who_has_no_password_proves_it_by_having_just_logged_in(both: Both, sign_up: SignUp) -> None:
@@ -316,6 +327,23 @@ async def test_a_worker_that_dies_between_any_two_steps_is_no_loss(both: Both, a
         )
         await both.run_task("advance_deletions")
     assert record(both, deletion.id)["status"] == "completed"
+    assert both.about(ada.id) == []
+
+
+async def test_one_that_cannot_be_finished_holds_nobody_up(both: Both, ada: Somebody, bert: Somebody) -> None:
+    for who in (ada, bert):
+        await create(who)
+    # Something that nobody thought of refers to her.
+    both.value("identity", "CREATE TABLE later (who uuid REFERENCES users)")
+    both.value("identity", "INSERT INTO later VALUES (%s)", ada.id)
+    end_grace(both)
+    for _ in range(2):
+        await both.run_task("advance_deletions")
+        due_now(both)
+    assert both.about(bert.id) == []
+    assert both.value("identity", "SELECT count(*) FROM users WHERE id = %s", ada.id) == 1
+    both.value("identity", "DROP TABLE later")
+    await both.run_task("advance_deletions")
     assert both.about(ada.id) == []
 
 

@@ -25,6 +25,7 @@ from services.kit.database import Database
 from services.kit.errors import ServiceError
 from services.kit.jobs import Jobs, Task
 from services.kit.privacy import Erased, PersonData
+from services.kit.telemetry import where
 
 log = structlog.get_logger()
 BATCH = 20
@@ -104,7 +105,11 @@ class Eraser:
             claims = [Claim(*row) for row in await connection.execute(sa.select(due))]
         for claim in claims:
             with calling(service_caller("identity", str(claim.user_id))):
-                await self.advance(claim)
+                try:
+                    await self.advance(claim)
+                except Exception as error:
+                    # Tried again when the lease is over; nobody else waits for it.
+                    log.error("erasure", state="failed", kind=type(error).__name__, where=where(error))
 
     async def advance(self, claim: Claim) -> None:
         """As far as it goes now: everything again later, but what has been done."""
