@@ -261,6 +261,8 @@ class Stack:
             fixed["IDENTITY_SIGNING_KEY_FILES"] = str(self.keys / ACCESS_TOKEN_KEY)
             fixed["IDENTITY_VAULT_KEYSET_FILE"] = str(vault_keyset_file(self.keys, prefix))
             usual["IDENTITY_PUBLIC_URL"] = self.url
+            # Passkeys are made for a name: no browser makes one for an address.
+            usual["IDENTITY_ORIGINS"] = f"http://localhost:{self._ports[GATEWAY]}"
             usual["IDENTITY_OBJECT_STORE_URL"] = private_directory(self.directory.path / "exports").as_uri()
             fixed["IDENTITY_MAILBOX"] = str(private_directory(self.mailbox))
         if prefix == "tracking":

@@ -8,11 +8,14 @@ import cbor2
 import pytest
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.identity.second_factors.passkeys import MOST
 from services.identity.second_factors.webauthn_ceremonies import Assertion, Refused, RelyingParty, challenge_of_creation
+from services.identity.settings import IdentitySettings
 from tests.harness import reason
 from tests.identity.authenticator import ORIGIN, PRESENT, VERIFIED, Authenticator, decode, encode, to_struct
 from tests.identity.conftest import Identity
@@ -340,7 +343,7 @@ CBOR = st.recursive(
 
 
 @given(st.binary(max_size=300) | CBOR.map(cbor2.dumps))
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])
 def test_any_attestation_is_refused_or_read(attestation: bytes) -> None:
     sent = as_dict(CREATED)
     changed = {**sent, "response": {**sent["response"], "attestationObject": encode(attestation)}}
@@ -368,3 +371,30 @@ def test_any_other_signature_does_not_hold(noise: bytes) -> None:
     changed = to_struct({**sent, "response": {**sent["response"], "signature": encode(noise)}})
     with pytest.raises(Refused):
         RELYING_PARTY.verify_assertion(Assertion.read(changed), "vch_other", made.public_key, alone=True)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("rp_id", "origins", "complaint"),
+    [
+        ("example.com", "https://example.com, https://app.example.com:8443", ""),
+        ("localhost", "http://localhost:8080", ""),
+        ("example.com", "https://example.com.evil.test", "does not belong"),
+        ("example.com", "https://notexample.com", "does not belong"),
+        ("example.com", "http://example.com", "must begin with https"),
+        ("example.com", "https://example.com/", "must end with its host"),
+        ("example.com", "https://user@example.com/path", "must end with its host"),
+        ("example.com", "", "at least 1 item"),
+    ],
+)
+def test_origins_belong_to_the_domain(
+    settings: tuple[IdentitySettings, Any], rp_id: str, origins: str, complaint: str
+) -> None:
+    values = {**settings[0].model_dump(), "rp_id": rp_id, "origins": origins}
+    if complaint:
+        with pytest.raises(ValidationError, match=complaint):
+            IdentitySettings(**values)
+    else:
+        assert IdentitySettings(**values).relying_party.id == rp_id
