@@ -65,10 +65,9 @@ class Attempts:
                 "TOO_MANY_ATTEMPTS", f"too many attempts; try again in {waits} seconds", retry_after_seconds=waits
             )
 
-    async def forgive(self, connection: AsyncConnection, account: str) -> bool:
-        """Forgets what was counted, after a success; whether it is the first one from this address."""
-        call = sa.select(sa.func.forgive_attempts(self._pair(account), self._key(account)))
-        return bool((await connection.execute(call)).scalar_one())
+    async def forgive(self, connection: AsyncConnection, account: str) -> None:
+        """Forgets what was counted, after a success; from here the person is known."""
+        await connection.execute(sa.select(sa.func.forgive_attempts(self._pair(account), self._key(account))))
 
     async def may_mail(self, connection: AsyncConnection, kind: str, address: str) -> bool:
         """Whether one more mail of a kind may go to an address: five an hour. Counts it."""

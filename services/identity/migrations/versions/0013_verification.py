@@ -87,21 +87,15 @@ FUNCTIONS = {
         END
         $$
     """,
-    # After a success; whether it is the first one of this address.
+    # After a success: from here the person is known.
     "forgive_attempts(bytea, bytea)": """
-        CREATE FUNCTION forgive_attempts(pair bytea, account bytea) RETURNS boolean
-        LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        CREATE FUNCTION forgive_attempts(pair bytea, account bytea) RETURNS void
+        LANGUAGE sql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
         AS $$
-        DECLARE
-          is_new boolean;
-        BEGIN
-          INSERT INTO public.attempts (key) VALUES (pair) ON CONFLICT (key) DO NOTHING;
-          SELECT succeeded_at IS NULL INTO is_new FROM public.attempts WHERE key = pair FOR UPDATE;
-          UPDATE public.attempts SET failures = 0, blocked_until = '-infinity', last_at = now(), succeeded_at = now()
-            WHERE key = pair;
-          UPDATE public.attempts SET failures = 0, blocked_until = '-infinity' WHERE key = account AND failures > 0;
-          RETURN is_new;
-        END
+          INSERT INTO public.attempts (key, succeeded_at) VALUES (pair, now())
+          ON CONFLICT (key) DO UPDATE
+            SET failures = 0, blocked_until = '-infinity', last_at = now(), succeeded_at = now();
+          UPDATE public.attempts SET failures = 0, blocked_until = '-infinity' WHERE key = account AND failures > 0
         $$
     """,
     # Whether one more of something may happen within the hour that began with the first.
