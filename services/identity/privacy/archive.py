@@ -60,8 +60,7 @@ class Archive:
     def __init__(self, path: Path, scratch: Path, user_id: str) -> None:
         self._path = path
         self._scratch = scratch
-        # Compressed as little as pays: it is the disk and the time of the server.
-        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=3)
+        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
         self._manifest: dict[str, Any] = {
             "format": 1,
             "user_id": user_id,
@@ -85,7 +84,7 @@ class Archive:
                 name = f"{service}/files/{part.file.path}"
                 self._of(service)["files"].append({"name": name, "size_bytes": int(part.file.size_bytes)})
                 # Stored as it is: what people upload is packed already.
-                self._file = self._zip.open(zipfile.ZipInfo(name, _now()), "w", force_zip64=True)
+                self._file = self._zip.open(_entry(name, zipfile.ZIP_STORED), "w", force_zip64=True)
                 self._files += 1
             case "data" if self._file:
                 self._file.write(part.data)
@@ -151,11 +150,11 @@ class _Table:
         """The two entries."""
         self._out.close()
         stem = f"{self.service}/{self.name}"
-        with target.open(f"{stem}.json", "w", force_zip64=True) as entry, self._spool.open("rb") as rows:
+        with target.open(_entry(f"{stem}.json"), "w", force_zip64=True) as entry, self._spool.open("rb") as rows:
             for number, row in enumerate(rows):
                 entry.write((b",\n" if number else b"[\n") + row.rstrip(b"\n"))
             entry.write(b"\n]\n" if self.count else b"[]\n")
-        with target.open(f"{stem}.csv", "w", force_zip64=True) as entry:
+        with target.open(_entry(f"{stem}.csv"), "w", force_zip64=True) as entry:
             text = io.TextIOWrapper(entry, encoding="utf-8", newline="")
             writer = csv.writer(text)
             writer.writerow(self._columns)
@@ -176,6 +175,8 @@ def cell(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _now() -> tuple[int, int, int, int, int, int]:
-    moment = datetime.now(UTC)
-    return moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second
+def _entry(name: str, method: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
+    """An entry of this moment, in UTC; zipfile's own would be of 1980."""
+    entry = zipfile.ZipInfo(name, datetime.now(UTC).timetuple()[:6])
+    entry.compress_type = method
+    return entry
