@@ -24,6 +24,9 @@ from local.runner import Stack, http_ok
 from services.kit.caller import load_private_key
 
 PEOPLE = 10_000
+# Of whom as many are at it at the same time: an app asks several times in a row, and the
+# gateway asks identity about each person once in ten seconds.
+ACTIVE = 200
 ROWS = 30
 TARGET = f"/api/v1/users/me/wearable-daily?page_size={ROWS}"
 RUNS = 3
@@ -51,7 +54,11 @@ def measure(directory: Path | None = None) -> tuple[str, list[Figure]]:
     with running(directory=directory) as stack:
         load_year(stack.databases["tracking"].migrator, PEOPLE)
         # Less than the tokens' quarter of an hour passes from here on.
-        tokens = sign_in(stack.databases["identity"].migrator, stack.keys, [person(number) for number in range(PEOPLE)])
+        tokens = sign_in(
+            stack.databases["identity"].migrator,
+            stack.keys,
+            [person(number) for number in range(0, PEOPLE, PEOPLE // ACTIVE)],
+        )
         with _peer(stack) as peer_port:
             _refuse_differences(port_of(stack), peer_port, tokens[:3])
             servers = Server(port_of(stack), ("gateway", "tracking")), Server(peer_port, (PEER,))

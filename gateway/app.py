@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from gateway.backend import IDENTITY, Backends
 from gateway.callback import PATH as CALLBACK
 from gateway.callback import Callback
-from gateway.callers import Admission, Callers, nobody
+from gateway.callers import Admission, Callers
 from gateway.calls import INTERNAL, Route, StreamRoute, UnaryRoute, draining
 from gateway.contract import Audience, Contract, ContractError, Rpc, Rule, load
 from gateway.exchange import ClientGoneError, Exchange
@@ -31,7 +31,7 @@ from gateway.settings import GatewaySettings
 from gateway.template import parse
 from gateway.tokens import AccessTokens, Jwks, Person
 from gateway.uploads import UploadRoute
-from services.kit.caller import GATEWAY, Caller, CallerSigner, watch_private_key
+from services.kit.caller import GATEWAY, Caller, CallerSigner, describing, watch_private_key
 from services.kit.errors import DENIALS, ServiceError, invalid
 from vitalis.identity.v1 import callers_pb2
 
@@ -169,7 +169,8 @@ class Gateway:
         """Finds out who calls, counts the request and asks whether they may reach whose data it is about."""
         address = self._address(scope)
         user_agent = _user_agent(exchange.headers.get(b"user-agent", b""))
-        exchange.admission = Admission(self._signer, route.service, nobody(exchange.request_id, address, user_agent))
+        about = describing(exchange.request_id, address, user_agent)
+        exchange.admission = Admission(self._signer, route.service, about)
         person = None
         if route.audience is not Audience.PUBLIC:
             person = await self._person(exchange)
@@ -186,8 +187,8 @@ class Gateway:
                 await exchange.admission.admit(partial(self._callers.admit, person, subject, as_admin=as_admin))
             except ServiceError as error:
                 if error.reason.name in DENIALS:
-                    about = replace(GATEWAY, request_id=exchange.request_id, address=address, user_agent=user_agent)
-                    await self._note_denial(person, route, error.reason.name, about)
+                    itself = replace(GATEWAY, request_id=exchange.request_id, address=address, user_agent=user_agent)
+                    await self._note_denial(person, route, error.reason.name, itself)
                 raise
 
     async def _note_denial(self, person: Person, route: Route, reason: str, about: Caller) -> None:

@@ -18,7 +18,7 @@ import structlog
 
 from gateway.backend import Metadata
 from gateway.tokens import InvalidTokenError, Person
-from services.kit.caller import ANONYMOUS, MARGIN_SECONDS, Caller, CallerSigner
+from services.kit.caller import ANONYMOUS, MARGIN_SECONDS, TOKEN_METADATA, Caller, CallerSigner
 from services.kit.errors import ServiceError
 from vitalis.identity.v1 import callers_pb2
 
@@ -138,8 +138,8 @@ class Admission:
 
     __slots__ = ("_about", "_admit", "_service", "_signer", "_standing", "trace")
 
-    def __init__(self, signer: CallerSigner, service: str, about: Caller) -> None:
-        """`about` describes the request: its id, the client's address and user agent. Nobody calls yet."""
+    def __init__(self, signer: CallerSigner, service: str, about: Metadata) -> None:
+        """`about` describes the request (`describing`). Nobody calls yet."""
         self._signer = signer
         self._service = service
         self._about = about
@@ -154,15 +154,14 @@ class Admission:
 
     async def metadata(self) -> Metadata:
         """What a call that begins now carries. Raises if the person has lost their leave since."""
-        standing, about = self._standing, self._about
+        standing = self._standing
         if standing is None or self._admit is None:
-            return self._signer.metadata(about, self._service) + self.trace
-        if standing.fresh_until <= time.monotonic():
-            standing = self._standing = await self._admit()
-        caller = replace(
-            standing.caller, request_id=about.request_id, address=about.address, user_agent=about.user_agent
-        )
-        return self._signer.metadata(caller, self._service, standing.ends) + self.trace
+            token = self._signer.token(ANONYMOUS, self._service)
+        else:
+            if standing.fresh_until <= time.monotonic():
+                standing = self._standing = await self._admit()
+            token = self._signer.token(standing.caller, self._service, standing.ends)
+        return ((TOKEN_METADATA, token), *self._about, *self.trace)
 
     async def lost(self) -> ServiceError:
         """Waits until the person has lost their leave; why. Waits for ever if nobody needed one."""
@@ -176,11 +175,6 @@ class Admission:
                     return error
                 await asyncio.sleep(PAUSE_SECONDS)
         return await asyncio.Future()
-
-
-def nobody(request_id: str, address: str, user_agent: str) -> Caller:
-    """The anonymous caller of one request."""
-    return replace(ANONYMOUS, request_id=request_id, address=address, user_agent=user_agent)
 
 
 def no_access() -> ServiceError:

@@ -106,6 +106,11 @@ def service_caller(service: str, subject: str = "", request_id: str = "") -> Cal
     return Caller(f"service:{service}", subject, "service", frozenset({EVERYTHING}), request_id)
 
 
+def describing(request_id: str, address: str, user_agent: str) -> tuple[tuple[str, str], ...]:
+    """The metadata that only describes a request and is no authority."""
+    return ((REQUEST_ID_METADATA, request_id), (ADDRESS_METADATA, address), (USER_AGENT_METADATA, user_agent))
+
+
 class CallerSigner:
     """Signs callers in the name of one process."""
 
@@ -122,18 +127,16 @@ class CallerSigner:
 
     def metadata(self, caller: Caller, audience: str, until: float = math.inf) -> tuple[tuple[str, str], ...]:
         """The gRPC metadata that carries `caller` to the service `audience`, at most until then (Unix seconds)."""
-        return (
-            (TOKEN_METADATA, self.token(caller, audience, until)),
-            (REQUEST_ID_METADATA, caller.request_id),
-            (ADDRESS_METADATA, caller.address),
-            (USER_AGENT_METADATA, caller.user_agent),
-        )
+        about = describing(caller.request_id, caller.address, caller.user_agent)
+        return ((TOKEN_METADATA, self.token(caller, audience, until)), *about)
 
     def token(self, caller: Caller, audience: str, until: float = math.inf) -> str:
         if self._watched and (current_key := self._watched.get()) is not self._key:
             self._use(current_key)
         now = time.time()
-        key = (replace(caller, request_id="", address="", user_agent=""), audience)
+        if caller.request_id or caller.address or caller.user_agent:
+            caller = replace(caller, request_id="", address="", user_agent="")
+        key = (caller, audience)
         cached = self._cache.get(key)
         if cached and now + MARGIN_SECONDS < cached[0] <= until:
             return cached[1]
