@@ -3,6 +3,7 @@
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -97,3 +98,38 @@ def test_processes_that_renew_at_once_keep_their_session(
         api.log_out()
         with pytest.raises(VitalisError, match="not logged in"):
             api.me()
+
+
+def test_passwords_and_sessions_of_somebody_logged_in_twice(stack: Stack) -> None:
+    email, new, newest = "twice@example.com", "quite another long passphrase", "a third one that nobody guesses"
+    with Vitalis(stack.url) as phone, Vitalis(stack.url) as laptop:
+        phone.register(email, PASSWORD, "Ada")
+        phone.request_email_verification(email)
+        phone.verify_email(wait_for_code(stack.mailbox, email), PASSWORD)
+        laptop.log_in(email, PASSWORD)
+        listed = list(laptop.sessions())
+        assert [session.current for session in listed] == [True, False]
+        assert {session.address for session in listed} == {"127.0.0.1"}
+        assert all((session.user_agent or "").startswith("vitalis-client/") for session in listed)
+        laptop.revoke_session(listed[1].id)
+        assert [session.current for session in laptop.sessions()] == [True]
+        phone.log_in(email, PASSWORD)
+        assert laptop.revoke_other_sessions() == 1
+        phone.log_in(email, PASSWORD)
+        laptop.change_password(PASSWORD, new)
+        assert len(list(laptop.sessions())) == 1
+        with pytest.raises(VitalisError, match="email or password is wrong"):
+            phone.log_in(email, PASSWORD)
+        before = wait_for_code(stack.mailbox, email)
+        phone.request_password_reset(email)
+        phone.reset_password(wait_for_another(stack, email, before), newest)
+        assert phone.log_in(email, newest).email == email
+
+
+def wait_for_another(stack: Stack, email: str, before: str) -> str:
+    """The code that comes after another one."""
+    deadline = time.monotonic() + 60
+    while (code := wait_for_code(stack.mailbox, email)) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return code

@@ -88,9 +88,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def smtp_server(inbox: Inbox, **options: Any) -> Iterator[int]:
+def smtp_server(inbox: Inbox, *, port: int = 0, **options: Any) -> Iterator[int]:
     """A real server on a thread of its own; its port."""
-    controller = Controller(inbox, hostname="127.0.0.1", port=free_port(), **options)
+    controller = Controller(inbox, hostname="127.0.0.1", port=port or free_port(), **options)
     controller.start()
     try:
         yield controller.port
@@ -156,7 +156,7 @@ async def test_a_relay_without_tls_has_to_be_asked_for() -> None:
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
 async def test_an_unknown_certificate_gets_no_mail(tls: ssl.SSLContext, scheme: str) -> None:
     inbox = Inbox()
-    options = {"ssl_context": tls} if scheme == "smtps" else {"tls_context": tls}
+    options: dict[str, Any] = {"ssl_context": tls} if scheme == "smtps" else {"tls_context": tls}
     with smtp_server(inbox, authenticator=inbox.authenticate, **options) as port:
         with pytest.raises(Exception, match="certificate"):
             await mailer(f"{scheme}://{USER}:{QUOTED}@127.0.0.1:{port}").send(TO, "Subject", "Body")

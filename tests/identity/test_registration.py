@@ -2,18 +2,24 @@
 
 import asyncio
 from collections.abc import Mapping
+from email import message_from_bytes, policy
 from typing import Any
 
 import grpc
 import psycopg
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import event
 
 from local.mailbox import code_in, mails_to
+from local.postgres import free_port
+from services.identity.settings import IdentitySettings
 from services.kit.database import Statement
 from services.kit.errors import from_rpc_error
-from tests.harness import drain, failure, reason
-from tests.identity.conftest import Identity
+from tests.databases import ServiceDatabase
+from tests.harness import Trust, drain, failure, reason
+from tests.identity.conftest import Identity, running
+from tests.identity.test_mail import Inbox, smtp_server
 from tests.people import EMAIL, PASSWORD
 from vitalis.identity.v1 import registration_pb2 as pb
 
@@ -291,3 +297,24 @@ async def test_tokens_and_passwords_are_stored_and_queued_nowhere(identity: Iden
         for secret in (code, code.removeprefix("vvt_"), PASSWORD):
             assert secret not in stored
     assert EMAIL not in repr(owner_rows(identity, "SELECT encode(key, 'escape') FROM attempts"))
+
+
+async def test_a_mail_is_tried_again_until_the_server_is_back(
+    settings: tuple[IdentitySettings, ServiceDatabase], trust: Trust
+) -> None:
+    port, inbox = free_port(), Inbox()
+    away = settings[0].model_copy(update={"smtp_url": SecretStr(f"smtp://127.0.0.1:{port}?tls=none")})
+    async with running(away, settings[1], trust) as identity:
+        await register(identity)
+        await drain(identity.running)
+        state = "SELECT status::text, attempts, scheduled_at > now() FROM procrastinate_jobs"
+        assert owner_rows(identity, f"{state} WHERE task_name = 'mail_verification'") == [("todo", 1, True)]
+        owner_rows(identity, "UPDATE procrastinate_jobs SET scheduled_at = now()")
+        with smtp_server(inbox, port=port):
+            await drain(identity.running)
+        (envelope,) = inbox.envelopes
+        assert envelope.rcpt_tos == [EMAIL]
+        assert isinstance(envelope.content, bytes)
+        # The code is that of the last attempt: the one before made another.
+        code = code_in(message_from_bytes(envelope.content, policy=policy.default))
+        assert (await verify(identity, code)).user.email == EMAIL
