@@ -14,6 +14,7 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from services.identity.attempts import PAIR_FREE
 from services.identity.second_factors.totp import FREE_FAILURES, LONGEST_DELAY, delay, matching_step
 from tests.harness import failure, person, reason
 from tests.identity.conftest import PASSWORD, Identity
@@ -226,6 +227,13 @@ async def test_changes_need_a_proof_and_it_must_be_right(ada: Owner) -> None:
             assert await reason(ada.ask(name, proof=proof)) == "PROOF_REFUSED"
         ada.wait()
         ada.write("UPDATE totp_factors SET failures = 0 WHERE user_id = %s")
+
+
+async def test_passwords_are_not_guessed_as_proofs_either(ada: Owner) -> None:
+    guess = pb.Proof(password="wrong horse battery staple")
+    outcomes = [await reason(ada.ask("BeginTotp", proof=guess)) for _ in range(PAIR_FREE + 2)]
+    assert outcomes == ["PROOF_REFUSED"] * PAIR_FREE + ["TOO_MANY_ATTEMPTS"] * 2
+    assert await reason(ada.ask("BeginTotp", proof=BY_PASSWORD)) == "TOO_MANY_ATTEMPTS"
 
 
 async def test_somebody_elses_proof_is_none(ada: Owner, eve: Owner, identity: Identity) -> None:
