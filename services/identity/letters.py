@@ -72,7 +72,7 @@ class Letters:
             "Confirm your new email address",
             "Somebody, probably you, wants to use this address for an account at Vitalis.\n\n"
             + self._code("confirm-email-change", token)
-            + "The code works once, for a day.\n"
+            + "The code works once, for a day, for who is logged in with that account.\n"
             "If it was not you, do nothing: the account keeps the address that it has.\n" + SIGNATURE,
         )
 

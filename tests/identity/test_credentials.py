@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from local.mailbox import code_in, mails_to
-from services.kit.caller import Caller
+from services.kit.caller import ANONYMOUS, Caller
 from services.kit.errors import from_rpc_error
 from tests.harness import drain, failure, person, reason
 from tests.identity.conftest import Identity
@@ -44,9 +44,9 @@ async def move(identity: Identity, caller: Caller, email: str = "ada@new.example
     return await identity.credentials.RequestEmailChange(request, metadata=identity.metadata(caller))
 
 
-async def confirm(identity: Identity, code: str) -> Any:
-    request = pb.ConfirmEmailChangeRequest(token=code)
-    return await identity.credentials.ConfirmEmailChange(request, metadata=identity.metadata())
+async def confirm(identity: Identity, caller: Caller, code: str) -> Any:
+    request = pb.ConfirmEmailChangeRequest(user_id=caller.subject, token=code)
+    return await identity.credentials.ConfirmEmailChange(request, metadata=identity.metadata(caller))
 
 
 async def codes(identity: Identity, email: str = EMAIL) -> list[str]:
@@ -240,10 +240,25 @@ async def test_an_address_changes_when_the_new_one_is_proved(identity: Identity)
     assert subjects(identity)[-1] == "Your email address is about to change"
     assert "new.example.com" not in mails_to(identity.mailbox, EMAIL)[-1].get_content()
     assert (await identity.log_in()).user.email == EMAIL
-    assert await confirm(identity, code) == pb.ConfirmEmailChangeResponse()
+    assert await confirm(identity, ada, code) == pb.ConfirmEmailChangeResponse()
     assert await reason(identity.log_in()) == "WRONG_CREDENTIALS"
     assert (await identity.log_in("ada@new.example.com")).user.id == ada.subject
-    assert await reason(confirm(identity, code)) == "VERIFICATION_TOKEN_INVALID"
+    assert await reason(confirm(identity, ada, code)) == "VERIFICATION_TOKEN_INVALID"
+
+
+async def test_who_opens_a_strangers_link_gives_their_address_to_nobody(identity: Identity) -> None:
+    """Otherwise Eve, who asks for Ada's address, has it verified by Ada's curiosity, and an account in her name."""
+    eve = person((await identity.register(OTHER)).user.id)
+    await move(identity, eve, EMAIL)
+    (code,) = await codes(identity)
+    carla = person((await identity.register("carla@example.com")).user.id)
+    for stranger in (ANONYMOUS, carla):
+        request = pb.ConfirmEmailChangeRequest(user_id=eve.subject, token=code)
+        answer = identity.credentials.ConfirmEmailChange(request, metadata=identity.metadata(stranger))
+        assert await reason(answer) in ("UNAUTHENTICATED", "SUBJECT_MISMATCH")
+    assert await reason(confirm(identity, carla, code)) == "VERIFICATION_TOKEN_INVALID"
+    assert (await identity.log_in(OTHER)).user.id == eve.subject
+    assert (await identity.register()).user.email == EMAIL
 
 
 async def test_a_code_to_the_old_address_dies_with_it(identity: Identity) -> None:
@@ -252,7 +267,7 @@ async def test_a_code_to_the_old_address_dies_with_it(identity: Identity) -> Non
     (stolen,) = await codes(identity)
     await move(identity, ada)
     (code,) = await codes(identity, "ada@new.example.com")
-    await confirm(identity, code)
+    await confirm(identity, ada, code)
     assert await reason(reset(identity, stolen)) == "VERIFICATION_TOKEN_INVALID"
 
 
@@ -270,7 +285,7 @@ async def test_an_address_that_was_proved_meanwhile_is_not_taken(identity: Ident
     await move(identity, ada, OTHER)
     (code,) = await codes(identity, OTHER)
     eve = await identity.register(OTHER)
-    assert await reason(confirm(identity, code)) == "VERIFICATION_TOKEN_INVALID"
+    assert await reason(confirm(identity, ada, code)) == "VERIFICATION_TOKEN_INVALID"
     assert (await identity.log_in(OTHER)).user.id == eve.user.id
     assert (await identity.log_in()).user.id == ada.subject
 
@@ -280,7 +295,7 @@ async def test_a_changed_password_takes_a_change_of_address_back(identity: Ident
     await move(identity, ada)
     (code,) = await codes(identity, "ada@new.example.com")
     await change(identity, ada)
-    assert await reason(confirm(identity, code)) == "VERIFICATION_TOKEN_INVALID"
+    assert await reason(confirm(identity, ada, code)) == "VERIFICATION_TOKEN_INVALID"
 
 
 async def test_another_request_replaces_the_address_and_the_code(identity: Identity) -> None:
@@ -289,8 +304,8 @@ async def test_another_request_replaces_the_address_and_the_code(identity: Ident
     (first,) = await codes(identity, "one@example.com")
     await move(identity, ada, "two@example.com")
     (second,) = await codes(identity, "two@example.com")
-    assert await reason(confirm(identity, first)) == "VERIFICATION_TOKEN_INVALID"
-    await confirm(identity, second)
+    assert await reason(confirm(identity, ada, first)) == "VERIFICATION_TOKEN_INVALID"
+    await confirm(identity, ada, second)
     assert (await identity.log_in("two@example.com")).user.id == ada.subject
 
 
