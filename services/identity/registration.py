@@ -19,6 +19,7 @@ from services.identity.letters import Letters
 from services.identity.mail import ATTEMPTS, Mailer
 from services.identity.passwords import Passwords
 from services.identity.sessions import Sessions, is_registered, wrong_credentials
+from services.identity.sessions.store import ACTIVE
 from services.identity.users import PUBLIC, acting, normalise_email, to_message, users
 from services.identity.verification import EMAIL_VERIFY, create_token, find_owner, token_invalid, use_token
 from services.kit.database import Database, Statement, uuid7
@@ -95,7 +96,7 @@ class RegistrationServicer(registration_pb2_grpc.RegistrationServiceServicer):
     async def _verify(self, user_id: UUID, token: str) -> pb.VerifyEmailResponse:
         update = (
             sa.update(users)
-            .where(users.c.id == user_id, users.c.deleted_at.is_(None), users.c.email_verified_at.is_(None))
+            .where(users.c.id == user_id, ACTIVE, users.c.email_verified_at.is_(None))
             .values(email_verified_at=sa.func.now(), last_login_at=sa.func.now())
             .returning(*PUBLIC)
         )

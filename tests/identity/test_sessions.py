@@ -323,3 +323,16 @@ async def test_who_is_suspended_or_deleted_neither_logs_in_nor_stays(
     # Only to who has the password.
     assert await reason(identity.log_in(password=WRONG)) == "WRONG_CREDENTIALS"
     assert await reason(identity.refresh(tokens.refresh_token)) == "REFRESH_TOKEN_INVALID"
+
+
+async def test_a_password_that_changes_during_a_log_in_logs_nobody_in(identity: Identity) -> None:
+    """Whoever changes a password because a thief knows it ends the thief's sessions, the one that begins now too."""
+    await identity.register()
+    changed = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash("quite another long passphrase")
+    blocked = b"SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        owner.execute("UPDATE users SET password_hash = %s", [changed])
+        attempt = asyncio.create_task(identity.log_in())
+        while not owner.execute(blocked).fetchone()[0]:  # type: ignore[index]
+            await asyncio.sleep(0.01)
+    assert await reason(attempt) == "WRONG_CREDENTIALS"

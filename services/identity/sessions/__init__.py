@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.attempts import Attempts
-from services.identity.passwords import Passwords
+from services.identity.passwords import Passwords, Verdict
 from services.identity.second_factors.factors import SecondFactors
 from services.identity.sessions.store import (
     ACTIVE,
@@ -29,7 +29,7 @@ from services.identity.sessions.store import (
     sessions,
 )
 from services.identity.tokens import AccessTokens, fingerprint
-from services.identity.users import PUBLIC, acting, normalise_email, timestamp, users
+from services.identity.users import acting, normalise_email, timestamp, users
 from services.kit.audit import record
 from services.kit.caller import current
 from services.kit.database import Database, Statement
@@ -82,22 +82,35 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
         self._passwords.require_room()
         await self._attempts.count(email)
         user_id, stored = await find_credentials(self._database, email)
-        # Outside any transaction: a connection is not held while hashing.
-        verdict = await self._passwords.verify(stored, request.password)
-        if user_id is None or not verdict.right:
-            raise wrong_credentials()
-        async with self._database.transaction(acting(user_id)) as connection:
-            row = (await connection.execute(sa.select(*PUBLIC, ACTIVE).where(users.c.id == user_id))).one_or_none()
-            if row is None:
+        while True:
+            # Outside any transaction: a connection is not held while hashing.
+            verdict = await self._passwords.verify(stored, request.password)
+            if user_id is None or not verdict.right:
                 raise wrong_credentials()
-            if not row[-1]:
-                raise account_suspended()
-            if verdict.replacement:
-                await _replace_hash(connection, user_id, stored, verdict.replacement)
-            await self._attempts.forgive(connection, email)
-            if challenge := await self._factors.challenge_or_none(connection, user_id):
-                return pb.LogInResponse(challenge=challenge)
-            user, tokens = await self._sessions.log_in(connection, user_id)
+            async with self._database.transaction(acting(user_id)) as connection:
+                # Locked: a password that changes either has changed before, or ends the session that begins here.
+                person = sa.select(users.c.password_hash, ACTIVE).where(users.c.id == user_id)
+                row = (await connection.execute(person.with_for_update(key_share=True))).one_or_none()
+                if row is None:
+                    raise wrong_credentials()
+                if row.password_hash == stored:
+                    return await self._log_in(connection, user_id, email, verdict, is_active=row[-1])
+            # It is another password since, or another hash of the same.
+            stored = row.password_hash
+
+    async def _log_in(
+        self, connection: AsyncConnection, user_id: UUID, email: str, verdict: Verdict, *, is_active: bool
+    ) -> pb.LogInResponse:
+        """What follows from the right password, on a transaction that has locked the person."""
+        if not is_active:
+            raise account_suspended()
+        if verdict.replacement:
+            stored = sa.update(users).where(users.c.id == user_id).values(password_hash=verdict.replacement)
+            await connection.execute(stored)
+        await self._attempts.forgive(connection, email)
+        if challenge := await self._factors.challenge_or_none(connection, user_id):
+            return pb.LogInResponse(challenge=challenge)
+        user, tokens = await self._sessions.log_in(connection, user_id)
         return pb.LogInResponse(user=user, tokens=tokens)
 
     async def RefreshSession(self, request: pb.RefreshSessionRequest, context: Context) -> pb.RefreshSessionResponse:
@@ -199,13 +212,6 @@ def _session(row: Any) -> pb.Session:
         last_used_at=timestamp(row.last_used_at),
         expires_at=timestamp(row.expires_at),
         current=row.id == this_session(),
-    )
-
-
-async def _replace_hash(connection: AsyncConnection, user_id: UUID, stored: str | None, replacement: str) -> None:
-    """Stores the hash of newer parameters, unless the password has changed since it was read."""
-    await connection.execute(
-        sa.update(users).where(users.c.id == user_id, users.c.password_hash == stored).values(password_hash=replacement)
     )
 
 
