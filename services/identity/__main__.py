@@ -93,7 +93,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     flows = Flows(database, settings.oidc_providers)
     attempts = Attempts(database, access_tokens.derive("vitalis identity attempts"))
     sessions = Sessions(access_tokens, settings.lifetimes)
-    mailer, letters = settings.mailer, Letters(settings.public_url)
+    mailer, letters = settings.mailer, Letters(settings.app_url)
     verification_mail = declare_verification_mail(jobs, database, mailer, letters)
     factors = SecondFactors(database, settings.relying_party, Notices(database, jobs, mailer))
     proofs = Proofs(database, passwords, attempts, factors)

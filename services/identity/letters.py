@@ -14,10 +14,10 @@ class Letter(NamedTuple):
 
 
 class Letters:
-    """The mails of one installation, whose pages are below `public_url`."""
+    """The mails of one installation; with the URL of its web application, they link to its pages."""
 
-    def __init__(self, public_url: str) -> None:
-        self._public_url = public_url
+    def __init__(self, app_url: str) -> None:
+        self._app_url = app_url
 
     def verify_email(self, token: str) -> Letter:
         return Letter(
@@ -85,6 +85,8 @@ class Letters:
         )
 
     def _code(self, page: str, token: str) -> str:
+        if not self._app_url:
+            return f"Enter this code:\n\n    {token}\n\n"
         # Behind a # it stays in the browser: no server's log and no other site learns it.
-        link = f"{self._public_url}/{page}#{urlencode({'token': token})}"
+        link = f"{self._app_url}/{page}#{urlencode({'token': token})}"
         return f"Open\n\n    {link}\n\nor enter this code:\n\n    {token}\n\n"

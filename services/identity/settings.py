@@ -57,7 +57,14 @@ class IdentitySettings(ServiceSettings):
     mail_from: str = Field("vitalis@localhost", pattern=mail.ADDRESS.pattern, description="The sender of all mail.")
     mailbox: Path | None = Field(None, description="Folder that mail is written to without an SMTP URL, as .eml files.")
     public_url: str = Field(
-        "http://127.0.0.1:8080", pattern=r"^https?://[^\s/?#]+$", description="What links in mails begin with."
+        "http://127.0.0.1:8080",
+        pattern=r"^https?://[^\s/?#]+$",
+        description="Where the gateway is, for links in mails.",
+    )
+    app_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#]+[^\s?#/])?$",
+        description="A web application for people; codes in mails link to its pages. Empty: mails hold the codes alone.",
     )
 
     oidc_providers: Annotated[dict[str, Provider], BeforeValidator(with_presets)] = Field(

@@ -71,7 +71,7 @@ async def test_a_forgotten_password_is_replaced_and_all_sessions_end(identity: I
     assert await ask(identity, "Ada@Example.com") == pb.RequestPasswordResetResponse()
     (code,) = await codes(identity)
     mail = mails_to(identity.mailbox, EMAIL)[-1]
-    assert f"http://127.0.0.1:8080/reset-password#token={code}" in mail.get_content().split()
+    assert code in mail.get_content().split()
     assert await reset(identity, code) == pb.ResetPasswordResponse()
     for tokens in (first, second):
         assert await reason(identity.refresh(tokens.refresh_token)) == "REFRESH_TOKEN_INVALID"

@@ -61,7 +61,7 @@ async def test_a_person_is_there_once_the_address_is_proved(identity: Identity) 
     (code,) = await codes(identity)
     (mail,) = mails_to(identity.mailbox, EMAIL)
     assert mail["Subject"] == "Confirm your email address"
-    assert f"http://127.0.0.1:8080/verify-email#token={code}" in mail.get_content().split()
+    assert code in mail.get_content().split()
     assert "Ada" not in mail.get_content()
     answer = await verify(identity, code)
     assert (answer.user.email, answer.user.display_name, answer.user.role) == (EMAIL, "Ada", "user")
