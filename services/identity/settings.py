@@ -59,12 +59,12 @@ class IdentitySettings(ServiceSettings):
     public_url: str = Field(
         "http://127.0.0.1:8080",
         pattern=r"^https?://[^\s/?#]+$",
-        description="Where the gateway is, for links in mails.",
+        description="The gateway, for links in mails.",
     )
     app_url: str = Field(
         "",
         pattern=r"^(https?://[^\s?#]+[^\s?#/])?$",
-        description="A web application for people; codes in mails link to its pages. Empty: mails hold the codes alone.",
+        description="A web application whose pages mails link to; empty: mails hold codes alone.",
     )
 
     oidc_providers: Annotated[dict[str, Provider], BeforeValidator(with_presets)] = Field(
