@@ -112,6 +112,9 @@ _SIGNED_IN = RowMapping(pb.User, users, heavy=ENCRYPTED, hidden=HIDDEN, encrypte
 PUBLIC = _SIGNED_IN.columns(_SIGNED_IN.light_names)
 to_message = _SIGNED_IN.read_light
 LIVING = (users.c.id == sa.bindparam("user_id", type_=sa.Uuid(as_uuid=False)), users.c.deleted_at.is_(None))
+# Whose address is where they are reached. One that was not proved may be a stranger's: nothing is sent to it
+# but the code that proves it, and nothing is said in its name.
+REACHABLE = (users.c.deleted_at.is_(None), users.c.email_verified_at.is_not(None))
 # A person as they see themselves; their wrapped key comes last.
 OWN_PROFILE = (*PROFILE.columns(PROFILE.names), SEALED.wrapped_key)
 FIND = Statement(sa.select(*OWN_PROFILE).where(*LIVING))
@@ -194,6 +197,10 @@ def check_age(born: date, today: date) -> None:
     age = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
     if not YOUNGEST <= age <= OLDEST:
         raise invalid("date_of_birth", f"must be {YOUNGEST} to {OLDEST} years ago")
+
+
+def email_unverified() -> ServiceError:
+    return ServiceError("EMAIL_UNVERIFIED", "prove your own address first: it stands in the mail that this sends")
 
 
 def username_taken() -> ServiceError:

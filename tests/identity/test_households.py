@@ -177,6 +177,14 @@ async def test_who_was_suspended_since_has_no_mail_sent(home: Household) -> None
     assert home.identity.mails() == []
 
 
+async def test_nobody_invites_in_the_name_of_an_address_that_is_not_proved(home: Household) -> None:
+    ada = await home.family()
+    home.sql("UPDATE users SET email_verified_at = NULL")
+    assert await reason(home.invite(ada, "bob")) == "EMAIL_UNVERIFIED"
+    await home.identity.run_jobs()
+    assert home.identity.mails() == []
+
+
 async def test_who_was_not_invited_does_not_get_in(home: Household) -> None:
     ada = await home.family()
     await home.invite(ada, "bob")

@@ -142,6 +142,13 @@ async def test_thirty_days_by_the_databases_clock(both: Both, ada: Somebody) -> 
     assert [d.status for d in await listed(ada)] == ["processing"]
 
 
+async def test_no_token_goes_to_an_address_that_is_not_proved(both: Both, ada: Somebody) -> None:
+    both.value("identity", "UPDATE users SET email_verified_at = NULL")
+    await create(ada)
+    await both.run_jobs(both.identity, "mail_deletion")
+    assert both.mails() == []
+
+
 async def test_only_with_a_proof_and_only_once(both: Both, ada: Somebody) -> None:
     for proof in (None, second_factors_pb2.Proof(password="wrong"), second_factors_pb2.Proof(recovery_code="x")):
         assert await reason(create(ada, proof)) == "PROOF_REFUSED"

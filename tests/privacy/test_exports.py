@@ -142,6 +142,15 @@ async def test_the_link_is_mailed_and_works_without_logging_in(both: Both, ada: 
     assert await download(both, both.mailed_link()) == content
 
 
+async def test_no_link_goes_to_an_address_that_is_not_proved(both: Both, ada: Somebody) -> None:
+    """It may be a stranger's, who would have everything."""
+    both.value("identity", "UPDATE users SET email_verified_at = NULL")
+    export = await made(both, ada)
+    await both.run_jobs(both.identity, "mail_export")
+    assert both.mails() == []
+    assert (await get(ada, export.id)).status == "ready"
+
+
 async def test_no_link_but_the_right_one_opens_anything(both: Both, ada: Somebody, bert: Somebody) -> None:
     one, other = await made(both, ada), await made(both, bert)
     token = await link(ada, one.id)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.identity import mail
 from services.identity.accounts.tables import IN_FORCE, account_invitations, accounts
 from services.identity.tokens import fingerprint
-from services.identity.users import LIVING, normalise_email, users
+from services.identity.users import LIVING, email_unverified, normalise_email, users
 from services.kit.caller import current
 from services.kit.database import Database, uuid7
 from services.kit.errors import ServiceError, invalid, not_found
@@ -69,8 +69,11 @@ async def create(connection: AsyncConnection, user_id: str, email: str) -> pb.Ac
     """A new invitation into the person's account. Raises what `CreateAccountInvitation` documents."""
     email, mine = normalise_email(email), {"inviter": user_id}
     account = await own_account(connection, user_id, "invite")
-    own = sa.select(users.c.email).where(*LIVING)
-    if (await connection.execute(own, {"user_id": user_id})).scalar_one() == email:
+    own = sa.select(users.c.email, users.c.email_verified_at).where(*LIVING)
+    inviter = (await connection.execute(own, {"user_id": user_id})).one()
+    if inviter.email_verified_at is None:
+        raise email_unverified()
+    if inviter.email == email:
         raise invalid("email", "is your own")
     now = sa.func.now()
     in_force = sa.or_(accounts.c.subscription_expires_at.is_(None), accounts.c.subscription_expires_at > now)

@@ -18,7 +18,7 @@ from services.identity.oauth.tables import FIND_IDENTITY
 from services.identity.second_factors.factors import SecondFactors
 from services.identity.second_factors.proof import Proofs
 from services.identity.sessions import Sessions, find_credentials
-from services.identity.users import PUBLIC, acting, normalise_email, to_message, users
+from services.identity.users import PUBLIC, REACHABLE, acting, normalise_email, to_message, users
 from services.kit.database import Database, uuid7
 from services.kit.errors import ServiceError
 from services.kit.jobs import Jobs, Task
@@ -147,9 +147,7 @@ def declare_notice(jobs: Jobs, database: Database, mailer: Mailer, letters: Lett
 
     @jobs.job("mail_identity_linked", attempts=ATTEMPTS)
     async def mail_identity_linked(user_id: str, provider: str) -> None:
-        address = sa.select(users.c.email).where(
-            users.c.id == UUID(user_id), users.c.deleted_at.is_(None), users.c.email_verified_at.is_not(None)
-        )
+        address = sa.select(users.c.email).where(users.c.id == UUID(user_id), *REACHABLE)
         async with database.transaction() as connection:
             email = (await connection.execute(address)).scalar_one_or_none()
         if email:

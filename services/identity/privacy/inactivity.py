@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.identity import mail
 from services.identity.settings import IdentitySettings
-from services.identity.users import users
+from services.identity.users import REACHABLE, users
 from services.kit.database import Database, now
 from services.kit.jobs import Jobs, Task
 
@@ -54,7 +54,7 @@ class InactivityNotices:
 
     async def mail_notice(self, user_id: str) -> None:
         """Mails one of them, unless they have gone."""
-        query = sa.select(users.c.email).where(users.c.id == user_id, users.c.deleted_at.is_(None))
+        query = sa.select(users.c.email).where(users.c.id == user_id, *REACHABLE)
         async with self._database.transaction() as connection:
             email = (await connection.execute(query)).scalar_one_or_none()
         if email is not None:

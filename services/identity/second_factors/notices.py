@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.identity import mail
 from services.identity.mail import Mailer
 from services.identity.second_factors.recovery_codes import left
-from services.identity.users import users
+from services.identity.users import REACHABLE, users
 from services.kit.caller import current
 from services.kit.database import Database
 from services.kit.jobs import Jobs
@@ -83,11 +83,11 @@ class Notices:
             await self._jobs.defer(connection, self._job, lock=f"mail:{user_id}", **arguments)
 
     async def send(self, user_id: str, notice: str, request_id: str = "") -> None:
-        """Mails the person, if they are still there."""
+        """Mails the person, if they are still there and have proved where."""
         person = UUID(user_id)
-        living = sa.select(users.c.email).where(users.c.id == person, users.c.deleted_at.is_(None))
+        address = sa.select(users.c.email).where(users.c.id == person, *REACHABLE)
         async with self._database.transaction() as connection:
-            email = (await connection.execute(living)).scalar_one_or_none()
+            email = (await connection.execute(address)).scalar_one_or_none()
             codes = await left(connection, person)
         if email is not None:
             subject, body = TEXTS[notice]

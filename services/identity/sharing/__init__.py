@@ -34,7 +34,7 @@ from services.identity.sharing.tables import (
 )
 from services.identity.sharing.terms import TERMS, TERMS_VERSION
 from services.identity.users import LIVING as LIVING_PERSON
-from services.identity.users import normalise_email, users
+from services.identity.users import email_unverified, normalise_email, users
 from services.kit import audit
 from services.kit.caller import Caller, current
 from services.kit.database import Database, Statement, uuid7
@@ -76,8 +76,8 @@ class GrantsServicer(sharing_pb2_grpc.GrantsServiceServicer):
     async def CreateGrant(self, request: pb.CreateGrantRequest, context: Context) -> pb.CreateGrantResponse:
         """A pending grant, and a job that mails its token. The same whether or not anybody has the address.
 
-        Raises GRANT_EXISTS, GRANT_LIMIT, SHARING_TERMS_OUTDATED, NOT_FOUND for
-        an owner who is gone.
+        Raises GRANT_EXISTS, GRANT_LIMIT, SHARING_TERMS_OUTDATED, EMAIL_UNVERIFIED,
+        NOT_FOUND for an owner who is gone.
         """
         if request.grant.consent_version != TERMS_VERSION:
             raise ServiceError(
@@ -178,11 +178,14 @@ class GrantsServicer(sharing_pb2_grpc.GrantsServiceServicer):
     async def _offer(self, connection: AsyncConnection, values: dict[str, Any]) -> pb.Grant:
         caller = current()
         # The lock makes one line of what an owner offers, so that the count below holds.
-        owner = sa.select(users.c.email).where(*LIVING_PERSON).with_for_update(key_share=True)
-        email = (await connection.execute(owner, {"user_id": caller.subject})).scalar_one_or_none()
-        if email is None:
+        owner = sa.select(users.c.email, users.c.email_verified_at).where(*LIVING_PERSON)
+        found = await connection.execute(owner.with_for_update(key_share=True), {"user_id": caller.subject})
+        person = found.one_or_none()
+        if person is None:
             raise not_found("user")
-        if email == values["grantee_email"]:
+        if person.email_verified_at is None:
+            raise email_unverified()
+        if person.email == values["grantee_email"]:
             raise invalid("grant.grantee_email", "is your own")
         today = sa.select(sa.func.count()).where(
             grants.c.user_id == UUID(caller.subject), grants.c.created_at > sa.func.now() - sa.text("interval '1 day'")

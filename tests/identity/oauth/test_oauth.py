@@ -350,6 +350,17 @@ async def test_an_address_is_proved_by_who_is_signed_in_and_reads_its_mail(clien
     assert [mail["Subject"] for mail in mails_to(identity.mailbox, "me@bank.example")][-1] == "Set a new password"
 
 
+async def test_another_mail_is_sent_to_who_signed_up_elsewhere(client: Client, identity: Identity) -> None:
+    mine = just_now(await client.log_in(sub="a", email="me@bank.example"))
+    await identity.run_jobs()
+    request = registration_pb2.RequestEmailVerificationRequest(email="me@bank.example")
+    await identity.registration.RequestEmailVerification(request, metadata=identity.metadata())
+    await identity.run_jobs()
+    first, second = [code_in(mail) for mail in mails_to(identity.mailbox, "me@bank.example")]
+    assert await reason(client.prove(mine, first)) == "VERIFICATION_TOKEN_INVALID"
+    await client.prove(mine, second)
+
+
 async def test_of_two_who_prove_an_address_one_has_it(client: Client, identity: Identity) -> None:
     callers = [just_now(await client.log_in(sub=sub, email="me@bank.example", email_verified=False)) for sub in "ab"]
     await identity.run_jobs()

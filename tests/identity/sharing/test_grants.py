@@ -376,6 +376,12 @@ async def test_an_owner_who_is_gone_offers_nothing_and_gives_nothing(
     assert await reason(sharing.offer(ada, EVE)) == "NOT_FOUND"
 
 
+async def test_nobody_shares_in_the_name_of_an_address_that_is_not_proved(sharing: Sharing, ada: Caller) -> None:
+    sharing.sql("UPDATE users SET email_verified_at = NULL WHERE id = %s", ada.subject)
+    assert await reason(sharing.offer(ada)) == "EMAIL_UNVERIFIED"
+    assert await sharing.mails() == []
+
+
 async def test_pages(sharing: Sharing, ada: Caller, carla: Caller, eve: Caller) -> None:
     ids = [(await sharing.accepted(ada, carla)).id]
     for _ in range(4):

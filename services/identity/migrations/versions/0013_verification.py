@@ -35,7 +35,6 @@ FUNCTIONS = {
         AS $$
           SELECT users.id FROM public.users
           WHERE users.email = $1 AND users.deleted_at IS NULL AND users.email_verified_at IS NULL
-            AND users.password_hash IS NOT NULL
           ORDER BY users.created_at DESC, users.id DESC LIMIT 1
         $$
     """,

@@ -19,7 +19,7 @@ from services.identity.privacy.others import OtherServices
 from services.identity.privacy.tables import deletion_requests
 from services.identity.sessions.store import DELETED, end_sessions
 from services.identity.settings import IdentitySettings
-from services.identity.users import users
+from services.identity.users import REACHABLE, users
 from services.kit.caller import calling, service_caller
 from services.kit.database import Database
 from services.kit.errors import ServiceError
@@ -87,7 +87,7 @@ class Eraser:
         query = (
             sa.select(users.c.email, deletion_requests.c.grace_period_ends_at)
             .join(deletion_requests, deletion_requests.c.user_id == users.c.id)
-            .where(deletion_requests.c.id == deletion_id, deletion_requests.c.status == "pending")
+            .where(deletion_requests.c.id == deletion_id, deletion_requests.c.status == "pending", *REACHABLE)
         )
         async with self._database.transaction() as connection:
             row = (await connection.execute(query)).one_or_none()

@@ -18,7 +18,7 @@ from services.identity.privacy.links import Links, Target
 from services.identity.privacy.others import OtherServices
 from services.identity.privacy.tables import UNFINISHED, WITH_FILE, data_export_requests
 from services.identity.settings import IdentitySettings
-from services.identity.users import users
+from services.identity.users import REACHABLE, users
 from services.kit import audit
 from services.kit.caller import calling, current, service_caller
 from services.kit.database import Database, now
@@ -142,11 +142,11 @@ class Exporter:
         return await asyncio.to_thread(archive.close)
 
     async def mail_link(self, user_id: str, export_id: str) -> None:
-        """Mails the link to the person, unless the export is gone again."""
+        """Mails the link to the person's proved address, unless the export is gone again."""
         query = (
             sa.select(users.c.email, data_export_requests.c.expires_at)
             .join(data_export_requests, data_export_requests.c.user_id == users.c.id)
-            .where(data_export_requests.c.id == export_id, data_export_requests.c.status.in_(WITH_FILE))
+            .where(data_export_requests.c.id == export_id, data_export_requests.c.status.in_(WITH_FILE), *REACHABLE)
         )
         async with self._database.transaction() as connection:
             row = (await connection.execute(query)).one_or_none()
