@@ -141,6 +141,17 @@ def test_functions_that_run_as_their_owner_have_a_fixed_search_path(
     assert names(catalog, loose) == []
 
 
+def test_no_trigger_of_the_apps_making_runs_as_the_owner(
+    service: str, catalog: psycopg.Connection[dict[str, Any]]
+) -> None:
+    """The app may make temporary tables, and would say with their rows what a trigger's function does to real ones."""
+    usable = """
+        SELECT proname AS name FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef
+        AND prorettype = 'trigger'::regtype AND has_function_privilege(%s, oid, 'EXECUTE')
+    """
+    assert names(catalog, usable, app_role(service)) == []
+
+
 def test_unique_keys_start_with_user_id(catalog: psycopg.Connection[dict[str, Any]]) -> None:
     """A unique key without it would tell one person that another's row exists; a random `id` tells nothing."""
     telling = f"""

@@ -256,8 +256,10 @@ def upgrade() -> None:
 
     for signature, definition in FUNCTIONS.items():
         install_function(signature, definition)
-    install_function("guard_users()", GUARD)
-    install_function("settle_account()", SETTLE)
+    for signature, definition in (("guard_users()", GUARD), ("settle_account()", SETTLE)):
+        # Nobody's to call: a temporary table with such a trigger would move accounts and people.
+        op.execute(definition)
+        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
     op.execute(TRIGGERS)
 
 
