@@ -76,9 +76,9 @@ class Privacy:
         """Asks for everything to be erased in thirty days. PROOF_REFUSED, DELETION_PENDING."""
         return self._http.post(routes.CREATE_DELETION, {"proof": {"password": password}})
 
-    def erase_mental_wellness(self) -> Deletion:
-        """Has that data alone erased, at once and for good."""
-        return self._http.post(routes.ERASE_MENTAL_WELLNESS, {})
+    def erase_mental_wellness(self, password: str) -> Deletion:
+        """Has that data alone erased, at once and for good. PROOF_REFUSED, DELETION_PENDING."""
+        return self._http.post(routes.ERASE_MENTAL_WELLNESS, {"proof": {"password": password}})
 
     def deletions(self) -> Iterator[Deletion]:
         """What one asked to have erased, the newest first."""

@@ -28,7 +28,8 @@ class Files:
 
     def __init__(self, url: str) -> None:
         """`url` is `file:///directory`, `s3://bucket/prefix` or another that obstore knows."""
-        options: dict[str, Any] = {"mkdir": True} if url.startswith("file:") else {}
+        # A directory is named after the person whose files are in it, and goes with the last of them.
+        options: dict[str, Any] = {"mkdir": True, "automatic_cleanup": True} if url.startswith("file:") else {}
         self.store = from_url(url, **options)
         self._directory = Path(unquote(urlsplit(url).path)) if options else None
 

@@ -107,4 +107,4 @@ def test_consents_and_what_goes_alone(stack: Stack, api: Vitalis) -> None:
     api.privacy.give_consent("mental_wellness_processing", "2026-11")
     assert api.privacy.withdraw_consent("mental_wellness_processing").given is False
     assert [c.given for c in api.privacy.consents(purpose="mental_wellness_processing")] == [False, True]
-    assert api.privacy.erase_mental_wellness().category == "mental_wellness"
+    assert api.privacy.erase_mental_wellness(PASSWORD).category == "mental_wellness"

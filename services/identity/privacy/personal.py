@@ -28,7 +28,6 @@ PERSONAL = PersonalData(
         data_export_requests.name: {"object_key": "where the file is, for nobody else to use"},
         users.name: {"password_hash": "opens the account"},
         account_invitations.name: {"token_sha256": "of a credential"},
-        passkeys.name: {"credential_id": "means something to the device alone", "public_key": "of a credential"},
         recovery_codes.name: {"code_sha256": "opens the account"},
         passkeys.name: dict.fromkeys(("credential_id", "public_key"), "for machines: what it is called is exported"),
         totp_factors.name: {"secret": "opens the account"},

@@ -66,7 +66,11 @@ class DeletionsServicer(pb_grpc.DeletionsServiceServicer):
     async def EraseMentalWellness(
         self, request: pb.EraseMentalWellnessRequest, context: Context
     ) -> pb.EraseMentalWellnessResponse:
-        """A deletion of that category, which begins at once. Raises DELETION_PENDING."""
+        """A deletion of that category, which begins at once.
+
+        Raises PROOF_REFUSED, TOO_MANY_ATTEMPTS, DELETION_PENDING.
+        """
+        await self._proofs.demand(request.proof)
         async with self.database.transaction() as connection:
             deletion = await _insert(connection, request.user_id, MENTAL_WELLNESS, timedelta())
             await self._jobs.defer(connection, self._erase_job, lock="deletions")
