@@ -18,11 +18,13 @@ from vitalis_client.contract import routes
 from vitalis_client.contract.models import (
     Account,
     AccountInvitation,
+    AuditEntry,
     BeginTotpResponse,
     CompleteOAuthResponse,
     Day,
     GetSecondFactorsResponse,
     Import,
+    ListAuditTrailResponse,
     LogInChallenge,
     LogInResponse,
     Preferences,
@@ -129,6 +131,14 @@ class Vitalis:
         """Changes the password and ends the person's other sessions. PASSWORD_WRONG, PASSWORD_WEAK."""
         self._http.post(routes.CHANGE_PASSWORD, {"old_password": old_password, "new_password": new_password})
 
+    def request_email_change(self, password: str, new_email: str) -> None:
+        """Has a mail sent to a new address with a code for `confirm_email_change`. PASSWORD_WRONG."""
+        self._http.post(routes.REQUEST_EMAIL_CHANGE, {"password": password, "new_email": new_email})
+
+    def confirm_email_change(self, code: str) -> None:
+        """Makes the new address the person's, who has to be logged in. VERIFICATION_TOKEN_INVALID."""
+        self._http.post(routes.CONFIRM_EMAIL_CHANGE, {"token": code})
+
     def sessions(self) -> Iterator[Session]:
         """Where the person is logged in, the newest first."""
         return self._pages(routes.LIST_SESSIONS, {}, lambda page: page.sessions)
@@ -140,6 +150,12 @@ class Vitalis:
     def revoke_other_sessions(self) -> int:
         """Ends all of the person's sessions but this one; how many."""
         return self._http.post(routes.REVOKE_SESSIONS, {"keep_current": True}).revoked
+
+    def revoke_all_sessions(self) -> int:
+        """Ends all of the person's sessions, and forgets this one; how many."""
+        revoked = self._http.post(routes.REVOKE_SESSIONS, {"keep_current": False}).revoked
+        self._http.end()
+        return revoked
 
     def log_in(self, email: str, password: str) -> User:
         """Begins a session. WRONG_CREDENTIALS if the address or the password is wrong.
@@ -185,6 +201,28 @@ class Vitalis:
     def log_out(self) -> None:
         """Ends the session, and forgets it even when the server cannot be told."""
         self._http.end()
+
+    def audit_trail(
+        self,
+        *,
+        action: str = "",
+        table_name: str = "",
+        grant: str = "",
+        page_size: int = 0,
+        on_missing: Callable[[Sequence[str]], object] | None = None,
+    ) -> Iterator[AuditEntry]:
+        """What was done with the person's data and by whom: all, or an action such as `LOGIN`, a table, a grant.
+
+        `on_missing(services)` is called when a page lacks the entries of services that could not be asked.
+        """
+
+        def entries(page: ListAuditTrailResponse) -> list[AuditEntry]:
+            if page.unavailable_services and on_missing:
+                on_missing(page.unavailable_services)
+            return page.entries
+
+        params = {"action": action, "table_name": table_name, "grant": grant}
+        return self._pages(routes.LIST_AUDIT_TRAIL, params, entries, page_size)
 
     def me(self) -> User:
         """Who is logged in."""

@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from vitalis_client.cli import account, imports, people, privacy, records, second_factor, sharing
+from vitalis_client.cli import (
+    account,
+    audit,
+    credentials,
+    imports,
+    people,
+    privacy,
+    records,
+    second_factor,
+    sessions,
+    sharing,
+)
 from vitalis_client.cli.terminal import Commands
 from vitalis_client.version import __version__
 
@@ -50,9 +61,12 @@ def vitalis(
 
 
 account.add_to(app)
+sessions.add_to(app)
+credentials.add_to(app)
 people.add_to(app)
 second_factor.add_to(app)
 imports.add_to(app)
 records.add_to(app)
 sharing.add_to(app)
 privacy.add_to(app)
+audit.add_to(app)

@@ -40,8 +40,7 @@ def sign_up(
         chosen = password(url, from_stdin=password_stdin, confirm=True)
         api.register(email, chosen, name)
         say(f"a mail with a code is on its way to {clean(email)}")
-        if httpx.URL(url).host in LOOPBACK:
-            say("unless the server has a mail server it is a file in mail/ of the data directory, named in the log")
+        say_where_mail_is(url)
         if not interactive():
             say("to go on: vitalis verify-email CODE")
             return
@@ -128,18 +127,28 @@ def ask(what: str) -> str:
     return str(typer.prompt(what, err=True))
 
 
-def password(url: str, *, from_stdin: bool, confirm: bool) -> str:
-    """The password, from where the person wants it to come; never from an argument, which others could see."""
-    host = httpx.URL(url).host
-    if url.startswith("http://") and host not in LOOPBACK:
+def say_where_mail_is(url: str) -> None:
+    """Tells where to look for a mail that may never come: on one's own machine there is rarely a mail server."""
+    if httpx.URL(url).host in LOOPBACK:
+        say("unless the server has a mail server it is a file in mail/ of the data directory, named in the log")
+
+
+def warn_of_open_line(url: str) -> None:
+    """Says so if a password would be sent for others to read."""
+    if url.startswith("http://") and httpx.URL(url).host not in LOOPBACK:
         say(f"warning: {url} is not encrypted; others in the network can read the password")
+
+
+def password(url: str, *, from_stdin: bool, confirm: bool, what: str = "Password") -> str:
+    """The password, from where the person wants it to come; never from an argument, which others could see."""
+    warn_of_open_line(url)
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if given := os.environ.get("VITALIS_PASSWORD"):
         return given
     if not interactive():
         raise usage("there is no terminal to ask for the password: use --password-stdin or set VITALIS_PASSWORD")
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+    return str(typer.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
 def code(what: str, *, from_stdin: bool) -> str:

@@ -78,6 +78,9 @@ def explain(error: VitalisError) -> str:
     message = error.message
     if len(error.violations) > 1:
         message = "; ".join(f"{broken.field}: {broken.description}" for broken in error.violations)
+    elif error.reason == "PASSWORD_WEAK" and error.violations:
+        broken = error.violations[0]
+        message = f"the {broken.field.replace('_', ' ')} {broken.description}"
     if error.reason == "UNREACHABLE":
         message += ": is it running? (make up)"
     elif isinstance(error, NotLoggedIn) and "log in" not in message:
