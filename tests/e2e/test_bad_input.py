@@ -244,7 +244,7 @@ def test_tokens_that_do_not_hold_open_nothing(stack: Stack, ada: Person) -> None
         "iss": "vitalis",
         "aud": "vitalis-api",
         "sub": ada.id,
-        "sid": str(uuid4()),
+        "sid": jwt.decode(ada.tokens["access_token"], options={"verify_signature": False})["sid"],
         "role": "user",
         "iat": now,
         "exp": now + 900,

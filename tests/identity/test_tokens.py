@@ -25,6 +25,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, directory: Path, signing_key_fi
         "SIGNING_KEY_FILES": signing_key_files,
         "VAULT_KEYSET_FILE": str(directory / "vault.json"),
         "MAILBOX": str(directory / "mail"),
+        "OBJECT_STORE_URL": directory.as_uri(),
     }.items():
         monkeypatch.setenv(f"IDENTITY_{name}", value)
 
