@@ -54,7 +54,8 @@ class CredentialMail:
             verification_tokens.c.used_at.is_(None),
         )
         async with self._database.transaction() as connection:
-            new_email = (await connection.execute(pending)).scalar_one_or_none()
+            # Locked: what is withdrawn at this moment does not come back with a new code.
+            new_email = (await connection.execute(pending.with_for_update())).scalar_one_or_none()
             if new_email is None:
                 return
             if await is_registered(connection, new_email):

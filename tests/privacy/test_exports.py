@@ -151,6 +151,15 @@ async def test_no_link_goes_to_an_address_that_is_not_proved(both: Both, ada: So
     assert (await get(ada, export.id)).status == "ready"
 
 
+async def test_a_link_ends_when_the_account_closes(both: Both, ada: Somebody) -> None:
+    """The file itself goes last, and a service that is away puts that off."""
+    await made(both, ada)
+    await both.run_jobs(both.identity, "mail_export")
+    assert await download(both, both.mailed_link())
+    both.value("identity", "UPDATE users SET deleted_at = now(), account_status = 'deleted'")
+    assert await reason(download(both, both.mailed_link())) == "EXPORT_LINK_INVALID"
+
+
 async def test_no_link_but_the_right_one_opens_anything(both: Both, ada: Somebody, bert: Somebody) -> None:
     one, other = await made(both, ada), await made(both, bert)
     token = await link(ada, one.id)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity import mail
 from services.identity.sharing.tables import PENDING, STANDING, grants
-from services.identity.users import users
+from services.identity.users import REACHABLE, users
 from services.kit.caller import current
 from services.kit.database import Database
 from services.kit.jobs import Jobs
@@ -62,7 +62,10 @@ class Invitations:
         token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
         pending = (grants.c.user_id == UUID(user_id), grants.c.id == UUID(grant_id), STANDING == PENDING)
         update = sa.update(grants).where(*pending).values(token_sha256=fingerprint(token)).returning(grants)
-        owner = sa.select(users.c.email).where(users.c.id == UUID(user_id), users.c.deleted_at.is_(None))
+        # Nobody who was suspended since has mail sent in their name.
+        owner = sa.select(users.c.email).where(
+            users.c.id == UUID(user_id), *REACHABLE, users.c.account_status == "active"
+        )
         async with self._database.transaction() as connection:
             grant = (await connection.execute(update)).one_or_none()
             email = (await connection.execute(owner)).scalar_one_or_none()

@@ -376,6 +376,12 @@ async def test_an_owner_who_is_gone_offers_nothing_and_gives_nothing(
     assert await reason(sharing.offer(ada, EVE)) == "NOT_FOUND"
 
 
+async def test_who_was_suspended_since_has_no_mail_sent(sharing: Sharing, ada: Caller) -> None:
+    await sharing.offered(ada)
+    sharing.sql("UPDATE users SET account_status = 'suspended', suspended_at = now()")
+    assert await sharing.mails() == []
+
+
 async def test_nobody_shares_in_the_name_of_an_address_that_is_not_proved(sharing: Sharing, ada: Caller) -> None:
     sharing.sql("UPDATE users SET email_verified_at = NULL WHERE id = %s", ada.subject)
     assert await reason(sharing.offer(ada)) == "EMAIL_UNVERIFIED"

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.identity.base import IDEMPOTENCY_KEYS
 from services.identity.privacy.links import EXPORT, Links, Target
 from services.identity.privacy.tables import UNFINISHED, WITH_FILE, data_export_requests
+from services.identity.users import users
 from services.kit import audit
 from services.kit.caller import Caller, current, service_caller
 from services.kit.database import Database, uuid7
@@ -128,6 +129,8 @@ class ExportsServicer(pb_grpc.ExportsServiceServicer):
             data_export_requests.c.id == target.id,
             data_export_requests.c.status.in_(WITH_FILE),
             data_export_requests.c.expires_at > sa.func.now(),
+            # From the moment that somebody's account closes, before all of it is erased.
+            sa.exists().where(users.c.id == target.user_id, users.c.deleted_at.is_(None)),
         )
         async with self.database.transaction(caller) as connection:
             key = (await connection.execute(sa.select(data_export_requests.c.object_key).where(holds))).scalar()
