@@ -17,6 +17,8 @@ AMBIGUOUS = "4@8({[<369!1|70$5+%2z"
     "password",
     [
         "passwordpassword",
+        "password password",
+        "letmein letmein letmein",
         "aaaaaaaaaaaaaaaa",
         "123456789012",
         "qwertyuiop[]",
