@@ -11,6 +11,7 @@ import httpx
 import jwt
 import structlog
 
+from services.identity.mail import ADDRESS
 from services.identity.oauth.discovery import Discovery, Metadata
 from services.identity.oauth.flow import Flow
 from services.identity.oauth.id_token import Claims, InvalidIdTokenError, key_id_of, verify
@@ -156,11 +157,10 @@ def _tokens(access_token: str, answer: Mapping[str, Any]) -> Tokens:
 
 
 def _address(value: object) -> str:
-    """An address that could be registered (ASCII, as in RegisterRequest); "" for anything else."""
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
+    """An address that mail can be sent to, as those that are registered are; "" for anything else."""
+    if not isinstance(value, str) or len(value) > MAX_ADDRESS:
         return ""
-    local, _, domain = value.rpartition("@")
-    return value if local and domain and "@" not in local and len(value) <= MAX_ADDRESS else ""
+    return value if ADDRESS.fullmatch(value) else ""
 
 
 def _text(value: object) -> str:

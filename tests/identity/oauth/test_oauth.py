@@ -380,6 +380,11 @@ async def test_an_address_that_is_proved_gets_no_mail(client: Client, identity: 
     assert mails_to(identity.mailbox, "ada@example.com") == []
 
 
+@pytest.mark.parametrize("email", ['"ada"@example.com', "ada@example.com>", "ada@bob@example.com", "ada,b@example.com"])
+async def test_what_no_mail_can_be_sent_to_is_no_address(client: Client, email: str) -> None:
+    assert await reason(client.log_in(email=email)) == "OAUTH_EMAIL_MISSING"
+
+
 async def test_without_an_address_nobody_is_signed_up(client: Client, identity: Identity) -> None:
     assert await reason(client.log_in(email=None)) == "OAUTH_EMAIL_MISSING"
     assert rows(identity, "SELECT 1 FROM users") == []
