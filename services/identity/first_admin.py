@@ -42,4 +42,4 @@ def make_admin(arguments: Sequence[str]) -> None:
             " WHERE user_id = %s AND revoked_at IS NULL",
             [user_id],
         )
-        print("is an administrator now; they have to log in again")
+        print("they are an administrator now, and have to log in again")

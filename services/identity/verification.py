@@ -126,4 +126,6 @@ def sha256(token: str) -> bytes:
 
 
 def token_invalid() -> ServiceError:
-    return ServiceError("VERIFICATION_TOKEN_INVALID", "the code is not valid any more; ask for another")
+    return ServiceError(
+        "VERIFICATION_TOKEN_INVALID", "the code is mistyped, was used, or is too old; try again or ask for another"
+    )

@@ -218,7 +218,7 @@ class Server:
     async def verify_email(self, request: Request) -> Response:
         body = json_format.Parse(await request.body(), registration_pb2.VerifyEmailRequest())
         if body.token != CODE:
-            text = "the code is not valid any more; ask for another"
+            text = "the code is mistyped, was used, or is too old; try again or ask for another"
             return refuse(400, "INVALID_ARGUMENT", "VERIFICATION_TOKEN_INVALID", text)
         if body.password != self.registered.password:
             return refuse(401, "UNAUTHENTICATED", "WRONG_CREDENTIALS", "email or password is wrong")

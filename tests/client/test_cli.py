@@ -88,7 +88,10 @@ def test_signing_up_logging_in_and_out(run: Run, server: Server) -> None:
     assert signed_up.stderr.endswith("to go on: vitalis verify-email CODE\n")
     assert run("whoami").exit_code == 1
     wrong = run("verify-email", "vvt_another", "--password-stdin", input=f"{PASSWORD}\n")
-    assert (wrong.exit_code, wrong.stderr) == (1, "vitalis: the code is not valid any more; ask for another\n")
+    assert wrong.exit_code == 1
+    assert wrong.stderr == (
+        "vitalis: the code is mistyped, was used, or is too old; try again or ask for another: vitalis sign-up\n"
+    )
     verified = run("verify-email", CODE, "--password-stdin", input=f"{PASSWORD}\n")
     assert (verified.exit_code, verified.stdout) == (0, "")
     assert verified.stderr == "signed up and logged in as ada@example.com\n"
@@ -128,6 +131,21 @@ def test_asking_at_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert result.stderr.endswith("signed up and logged in as ada@example.com\n")
     assert "do not match" in result.stderr
     assert PASSWORD not in result.output
+
+
+def test_a_code_that_is_mistyped_is_asked_for_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitalis_client.cli.account.interactive", lambda: True)
+    result = run("sign-up", "ada@example.com", "--name", "Ada", input=f"{PASSWORD}\n{PASSWORD}\nvvt_another\n {CODE}\n")
+    assert result.exit_code == 0, result.stderr
+    assert "vitalis: the code is mistyped" in result.stderr
+    assert result.stderr.endswith("signed up and logged in as ada@example.com\n")
+
+
+def test_a_sign_up_that_is_left_at_the_code_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitalis_client.cli.account.interactive", lambda: True)
+    ended = run("sign-up", "ada@example.com", "--name", "Ada", input=f"{PASSWORD}\n{PASSWORD}\n")
+    assert ended.exit_code == 1
+    assert "to go on later: vitalis verify-email CODE\n" in ended.stderr
 
 
 def test_what_the_server_refuses_is_one_line(run: Run) -> None:

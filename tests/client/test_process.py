@@ -99,8 +99,17 @@ def test_a_terminal_gets_bars_and_hides_the_password(
     assert b"succeeded" in shown
 
 
-def at_a_terminal(arguments: list[str], prompt: bytes = b"", answer: bytes = b"") -> bytes:
-    """What the command shows at a pseudo-terminal where `answer` is typed at `prompt`."""
+@pytest.mark.parametrize("prompt", [b"Email: ", b"Password: "])
+def test_ctrl_c_at_a_prompt(config: Path, server: Server, monkeypatch: pytest.MonkeyPatch, prompt: bytes) -> None:
+    monkeypatch.setenv("VITALIS_URL", server.url)
+    arguments = ["log-in"] if prompt == b"Email: " else ["log-in", "ada@example.com"]
+    assert b"Traceback" not in at_a_terminal(arguments, prompt, None, exit_code=130)
+
+
+def at_a_terminal(
+    arguments: list[str], prompt: bytes = b"", answer: bytes | None = b"", *, exit_code: int = 0
+) -> bytes:
+    """What the command shows at a pseudo-terminal where at `prompt` `answer` is typed, or without one Ctrl-C."""
     terminal, other_side = pty.openpty()
     command = [sys.executable, "-m", "vitalis_client", *arguments]
     process = subprocess.Popen(command, stdin=other_side, stdout=other_side, stderr=other_side, start_new_session=True)
@@ -110,12 +119,15 @@ def at_a_terminal(arguments: list[str], prompt: bytes = b"", answer: bytes = b""
         while chunk := read(terminal):
             shown += chunk
             if prompt and shown.endswith(prompt):
-                os.write(terminal, answer)
+                if answer is None:
+                    process.send_signal(signal.SIGINT)
+                else:
+                    os.write(terminal, answer)
                 prompt = b""
     finally:
         os.close(terminal)
         process.wait(timeout=60)
-    assert process.returncode == 0, shown
+    assert process.returncode == exit_code, shown
     return shown
 
 

@@ -65,7 +65,7 @@ def test_accepting_reading_declining_and_leaving(api: Vitalis, server: Server) -
         assert caught.value.reason == "GRANT_TOKEN_INVALID"
 
 
-def test_sharing_from_the_command_line(run: Run, server: Server) -> None:
+def test_sharing_from_the_command_line(run: Run, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     unasked = run(*SHARE)
     assert unasked.exit_code == 2
     assert "What you share is seen." in unasked.stderr
@@ -83,6 +83,12 @@ def test_sharing_from_the_command_line(run: Run, server: Server) -> None:
     listed = run("shares").stdout
     for shown in ("carla@example.com", "wearables.read, imports.read", "pending", grant.id):
         assert shown in listed
+    # Without the id nothing can be revoked, so it stays in a narrow terminal too, and what is left out is named.
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = run("shares")
+    assert grant.id in narrow.stdout
+    assert "May" in narrow.stderr
+    monkeypatch.delenv("COLUMNS")
     assert run("share", "revoke", grant.id).stderr == "carla@example.com: revoked\n"
     as_json = run(*SHARE, "--agree", "--json")
     assert json.loads(as_json.stdout)["status"] == "pending"
@@ -116,6 +122,7 @@ def test_taking_what_others_share(run: Run, server: Server) -> None:
     [
         ("share", "carla", "--scopes", "wearables.read"),
         ("share", "carla@example.com"),
+        (*SHARE, "--until", "2020-01-01", "--agree"),
         ("share", "carla@example.com", "surplus", "--scopes", "wearables.read"),
         ("share", "accept"),
         ("share", "revoke"),

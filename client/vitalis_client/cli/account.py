@@ -3,18 +3,33 @@
 import os
 import sys
 import webbrowser
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
 
 import httpx
 import typer
 
 from vitalis_client.api import DEFAULT_URL, Vitalis
-from vitalis_client.cli.terminal import Json, Url, clean, connect, explain, moment, print_json, say, stdout, usage
+from vitalis_client.cli.terminal import (
+    Json,
+    Url,
+    clean,
+    connect,
+    explain,
+    hint,
+    moment,
+    print_json,
+    say,
+    stdout,
+    usage,
+)
 from vitalis_client.contract.models import LogInChallenge, User
 from vitalis_client.errors import SecondFactorNeeded, VitalisError
 from vitalis_client.http import LOOPBACK
 
 PANEL = "Account"
+Answer = TypeVar("Answer")
 Email = Annotated[str, typer.Argument(help="The email address; asked for if left out.", show_default=False)]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
@@ -42,9 +57,13 @@ def sign_up(
         say(f"a mail with a code is on its way to {clean(email)}")
         say_where_mail_is(url)
         if not interactive():
-            say("to go on: vitalis verify-email CODE")
+            say(f"to go on: {hint('verify-email CODE', url)}")
             return
-        user = api.verify_email(ask("Code"), chosen)
+        try:
+            user = again(lambda: api.verify_email(ask("Code").strip(), chosen), "VERIFICATION_TOKEN_INVALID")
+        except typer.Abort:
+            say(f"\nto go on later: {hint('verify-email CODE', url)}")
+            raise
         say(f"signed up and logged in as {clean(user.email)}")
 
 
@@ -56,7 +75,9 @@ def verify_email(
     """Finish signing up with the code out of the mail, and log in."""
     with connect(url) as api:
         code = code or ask("Code")
-        user = api.verify_email(code, password(url, from_stdin=password_stdin, confirm=False))
+        # Who signs up with the same address again, before it is proved, is mailed another code.
+        with another_code("sign-up", url):
+            user = api.verify_email(code, password(url, from_stdin=password_stdin, confirm=False))
         say(f"signed up and logged in as {clean(user.email)}")
 
 
@@ -84,13 +105,9 @@ def log_in(
 def complete(api: Vitalis, challenge: LogInChallenge, *, from_stdin: bool) -> User:
     """Completes a log-in; at a terminal it asks again for a code that was wrong."""
     what = "Code of the app, or recovery code" if "totp" in challenge.methods else "Recovery code"
-    while True:
-        try:
-            return api.complete_log_in(challenge, **factor(code(what, from_stdin=from_stdin)))
-        except VitalisError as error:
-            if error.reason != "SECOND_FACTOR_WRONG" or not interactive():
-                raise
-            say(f"vitalis: {explain(error)}")
+    return again(
+        lambda: api.complete_log_in(challenge, **factor(code(what, from_stdin=from_stdin))), "SECOND_FACTOR_WRONG"
+    )
 
 
 def log_out(url: Url = DEFAULT_URL) -> None:
@@ -164,6 +181,29 @@ def code(what: str, *, from_stdin: bool) -> str:
 def factor(given: str) -> dict[str, str]:
     """What somebody typed as the field of a request: an app's code has six digits."""
     return {"totp_code": given} if len(given) == 6 and given.isdecimal() else {"recovery_code": given}
+
+
+@contextmanager
+def another_code(command: str, url: str) -> Iterator[None]:
+    """Adds to the error of a code that is wrong how to get another."""
+    try:
+        yield
+    except VitalisError as error:
+        if error.reason == "VERIFICATION_TOKEN_INVALID":
+            error.message += f": {hint(command, url)}"
+        raise
+
+
+def again(attempt: Callable[[], Answer], mistyped: str) -> Answer:
+    """What the attempt gives; at a terminal it is made anew while the server says `mistyped`, a reason or a field."""
+    while True:
+        try:
+            return attempt()
+        except VitalisError as error:
+            told = {error.reason, *(violation.field for violation in error.violations)}
+            if mistyped not in told or not interactive():
+                raise
+            say(f"vitalis: {explain(error)}")
 
 
 def interactive() -> bool:

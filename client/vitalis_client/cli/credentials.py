@@ -1,8 +1,6 @@
 """Commands about the password and the address that a person logs in with."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -11,7 +9,6 @@ from vitalis_client.api import DEFAULT_URL
 from vitalis_client.cli import account
 from vitalis_client.cli.account import PANEL, Email, PasswordStdin
 from vitalis_client.cli.terminal import Url, clean, connect, hint, say, usage
-from vitalis_client.errors import VitalisError
 
 Code = Annotated[str, typer.Argument(help="The code out of the mail; asked for if left out.", show_default=False)]
 
@@ -48,7 +45,7 @@ def forgot_password(email: Email = "", url: Url = DEFAULT_URL) -> None:
 
 def reset_password(code: Code = "", password_stdin: PasswordStdin = False, url: Url = DEFAULT_URL) -> None:
     """Set a new password with the code out of the mail; all your sessions end."""
-    with connect(url) as api, another_code("password forgot", url):
+    with connect(url) as api, account.another_code("password forgot", url):
         code = (code or account.ask("Code")).strip()
         account.warn_of_open_line(url)
         api.reset_password(code, new_password(from_stdin=password_stdin))
@@ -70,20 +67,9 @@ def change_email(
 
 def confirm_email(code: Code = "", url: Url = DEFAULT_URL) -> None:
     """Take the new address, with the code out of the mail to it."""
-    with connect(url) as api, another_code("email change NEW", url):
+    with connect(url) as api, account.another_code("email change NEW", url):
         api.confirm_email_change((code or account.ask("Code")).strip())
         say(f"the address is changed: from now on you log in as {clean(api.me().email)}")
-
-
-@contextmanager
-def another_code(command: str, url: str) -> Iterator[None]:
-    """Adds to the error of a code that is wrong how to get another."""
-    try:
-        yield
-    except VitalisError as error:
-        if error.reason == "VERIFICATION_TOKEN_INVALID":
-            error.message += f": {hint(command, url)}"
-        raise
 
 
 def new_password(*, from_stdin: bool) -> str:

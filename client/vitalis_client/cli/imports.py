@@ -11,11 +11,22 @@ from rich.text import Text
 from vitalis_client.api import DEFAULT_URL, Vitalis
 from vitalis_client.cli.array import print_array
 from vitalis_client.cli.progress import bar
-from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, moment, print_json, say, size, stdout
+from vitalis_client.cli.terminal import (
+    INTERRUPTED,
+    Json,
+    Url,
+    clean,
+    connect,
+    hint,
+    moment,
+    print_json,
+    say,
+    size,
+    stdout,
+)
 from vitalis_client.contract.models import Import, ImportResult
 
 PANEL = "Imports"
-INTERRUPTED = 130
 # More rejected records than these are in `--json`.
 SHOWN_REJECTIONS = 5
 SHOWN_TYPES = 12

@@ -18,6 +18,11 @@ Set = Annotated[
 Clear = Annotated[
     list[str], typer.Option("--clear", metavar="FIELD", help="Clear a field; can be repeated.", show_default=False)
 ]
+Invitation = Annotated[
+    str, typer.Argument(help="The invitation's id, as `vitalis household invitations` lists it.", show_default=False)
+]
+Token = Annotated[str, typer.Argument(help="The token out of the mail.", show_default=False)]
+Member = Annotated[str, typer.Argument(help="The member's id, as `vitalis household show` lists it.")]
 household = typer.Typer(no_args_is_help=True)
 
 
@@ -48,7 +53,7 @@ def show_household(url: Url = DEFAULT_URL, json: Json = False) -> None:
 
 
 @household.command("invite")
-def invite(email: str, url: Url = DEFAULT_URL) -> None:
+def invite(email: Annotated[str, typer.Argument(help="Their email address.")], url: Url = DEFAULT_URL) -> None:
     """Invite somebody by mail."""
     with connect(url) as api:
         invitation = api.invite_to_account(email)
@@ -64,21 +69,21 @@ def invitations(url: Url = DEFAULT_URL) -> None:
 
 
 @household.command("revoke")
-def revoke(invitation_id: str, url: Url = DEFAULT_URL) -> None:
+def revoke(invitation_id: Invitation, url: Url = DEFAULT_URL) -> None:
     """Take an invitation back."""
     with connect(url) as api:
         say(f"the invitation is {api.revoke_account_invitation(invitation_id).status}")
 
 
 @household.command("join")
-def join(token: str, url: Url = DEFAULT_URL, json: Json = False) -> None:
+def join(token: Token, url: Url = DEFAULT_URL, json: Json = False) -> None:
     """Accept an invitation with the token of its mail."""
     with connect(url) as api:
         show_account(api.join_account(token), json)
 
 
 @household.command("decline")
-def decline(token: str, url: Url = DEFAULT_URL) -> None:
+def decline(token: Token, url: Url = DEFAULT_URL) -> None:
     """Decline an invitation with the token of its mail."""
     with connect(url) as api:
         api.decline_account_invitation(token)
@@ -93,14 +98,14 @@ def leave(url: Url = DEFAULT_URL, json: Json = False) -> None:
 
 
 @household.command("remove")
-def remove(member_id: str, url: Url = DEFAULT_URL, json: Json = False) -> None:
+def remove(member_id: Member, url: Url = DEFAULT_URL, json: Json = False) -> None:
     """Remove a member from your household."""
     with connect(url) as api:
         show_account(api.remove_account_member(member_id), json)
 
 
 @household.command("hand-over")
-def hand_over(member_id: str, url: Url = DEFAULT_URL, json: Json = False) -> None:
+def hand_over(member_id: Member, url: Url = DEFAULT_URL, json: Json = False) -> None:
     """Make another member the owner."""
     with connect(url) as api:
         show_account(api.make_account_owner(member_id), json)

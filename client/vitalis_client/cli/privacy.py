@@ -7,7 +7,8 @@ import typer
 
 from vitalis_client.api import DEFAULT_URL
 from vitalis_client.cli.account import PasswordStdin, interactive, password
-from vitalis_client.cli.terminal import Json, Url, clean, connect, moment, print_json, say, size, usage
+from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, moment, print_json, say, size, usage
+from vitalis_client.errors import VitalisError
 from vitalis_client.privacy import WITH_FILE
 
 PANEL = "Privacy"
@@ -28,12 +29,15 @@ def export(
     """Get everything that is held about you, in one zip."""
     if file.exists() and not force:
         raise usage(f"{file} is there already: name another file, or use --force")
+    if not file.parent.is_dir():
+        # Before the server collects anything for it.
+        raise usage(f"there is no folder {file.parent}")
     with connect(url) as api:
         asked = api.privacy.export()
-        say("your data are being collected; a mail will have a link to them too")
+        say("your data is being collected; a mail will bring a link to it too")
         done = api.privacy.wait_for_export(asked.id)
         if done.status not in WITH_FILE:
-            raise usage("the export could not be made; try again later")
+            raise VitalisError(0, "EXPORT_FAILED", "the export could not be made; try again later")
         api.privacy.download(done, file)
         if json:
             print_json(done)
@@ -59,7 +63,7 @@ def delete_account(
         if json:
             print_json(deletion)
         say(f"your account will be deleted on {moment(deletion.grace_period_ends_at)} UTC; until then nothing changes")
-        say("to change your mind: vitalis cancel-deletion")
+        say(f"to change your mind: {hint('cancel-deletion', url)}")
 
 
 def cancel_deletion(

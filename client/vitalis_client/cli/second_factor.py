@@ -1,11 +1,12 @@
 """Commands about the second factor: an authenticator app and recovery codes."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from vitalis_client.api import DEFAULT_URL
-from vitalis_client.cli.account import PANEL, PasswordStdin, code, factor, password
+from vitalis_client.cli.account import PANEL, PasswordStdin, again, code, factor, password
 from vitalis_client.cli.terminal import Commands, Json, Url, clean, connect, moment, print_json, say, stdout
 
 Code = Annotated[
@@ -43,7 +44,8 @@ def enable(code_given: Code = "", password_stdin: PasswordStdin = False, url: Ur
         say("add this to your authenticator app, as a link, or the secret by hand:")
         stdout().print(clean(begun.otpauth_uri), markup=False, soft_wrap=True)
         stdout().print(clean(begun.secret), markup=False)
-        codes = api.confirm_totp(code("The code that the app shows", from_stdin=password_stdin))
+        ask = partial(code, "The code that the app shows", from_stdin=password_stdin)
+        codes = again(lambda: api.confirm_totp(ask()), "totp_code")
         say("from now on logging in asks for a code of the app")
         show(codes)
 

@@ -5,32 +5,35 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from vitalis_client.api import DEFAULT_URL, Vitalis
 from vitalis_client.cli.account import interactive
 from vitalis_client.cli.array import print_array
-from vitalis_client.cli.tables import Column, table
+from vitalis_client.cli.tables import Column, Row, table
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, moment, print_json, say, stdout, usage
 from vitalis_client.contract.models import Grant, ReceivedGrant
 
 PANEL = "Sharing"
 ACTIONS = ("accept", "decline", "leave", "revoke")
+SCOPES = ("profile.read", "wearables.read", "wearables.write", "imports.read", "imports.write")
 
 GIVEN: Sequence[Column[Grant]] = (
-    Column("With", lambda grant: clean(grant.grantee_email), left=True),
-    Column("May", lambda grant: ", ".join(grant.scopes), left=True),
-    Column("Until", lambda grant: moment(grant.expires_at), left=True),
-    Column("Is", lambda grant: grant.status, left=True),
-    Column("As", lambda grant: grant.relation, left=True),
+    # First, for what is last gives way in a narrow terminal, and nothing can be revoked without it.
     Column("Id", lambda grant: grant.id, left=True),
+    Column("With", lambda grant: clean(grant.grantee_email), left=True),
+    Column("Is", lambda grant: grant.status, left=True),
+    Column("May", lambda grant: ", ".join(grant.scopes), left=True),
+    Column("Until (UTC)", lambda grant: moment(grant.expires_at), left=True),
+    Column("As", lambda grant: grant.relation, left=True),
 )
 RECEIVED: Sequence[Column[ReceivedGrant]] = (
-    Column("From", lambda grant: clean(grant.owner_name), left=True),
-    Column("May", lambda grant: ", ".join(grant.scopes), left=True),
-    Column("Until", lambda grant: moment(grant.expires_at), left=True),
-    Column("Is", lambda grant: grant.status, left=True),
     Column("Person", lambda grant: grant.owner_id, left=True),
+    Column("From", lambda grant: clean(grant.owner_name), left=True),
+    Column("Is", lambda grant: grant.status, left=True),
     Column("Id", lambda grant: grant.id, left=True),
+    Column("May", lambda grant: ", ".join(grant.scopes), left=True),
+    Column("Until (UTC)", lambda grant: moment(grant.expires_at), left=True),
 )
 
 
@@ -50,7 +53,7 @@ def share(
         ),
     ] = "",
     scopes: Annotated[
-        str, typer.Option(metavar="SCOPES", help="What they may, such as wearables.read,imports.read.")
+        str, typer.Option(metavar="SCOPES", help=f"What they may, with commas between: {', '.join(SCOPES)}.")
     ] = "",
     until: Annotated[
         datetime | None,
@@ -73,6 +76,8 @@ def share(
             raise usage(f"{clean(what)} is neither an email address nor one of {', '.join(ACTIONS)}")
         if not scopes:
             raise usage("say what they may: --scopes wearables.read")
+        if until and until.date() < datetime.now().astimezone().date():
+            raise usage(f"--until {until.date()} has passed")
         grant = api.sharing.offer(
             what,
             [scope.strip() for scope in scopes.split(",")],
@@ -108,7 +113,8 @@ def act(api: Vitalis, what: str, value: str, url: str) -> None:
 def consent(api: Vitalis, *, agree: bool) -> str:
     """The version of the terms that the person agrees to, having seen them."""
     terms = api.sharing.terms()
-    say(clean(terms.text.strip().replace("\n", " ")))
+    for paragraph in terms.text.strip().split("\n\n"):
+        say(clean(" ".join(paragraph.split())))
     if not agree:
         if not interactive():
             raise usage("there is no terminal to ask at: give --agree to agree to these terms")
@@ -127,6 +133,13 @@ def shares(url: Url = DEFAULT_URL, json: Json = False) -> None:
             say(f"nothing is shared; share with: {hint('share EMAIL --scopes wearables.read', url)}")
         console = stdout()
         if given:
-            console.print("You share", table(GIVEN, given, console.width)[0], sep="\n")
+            print_grants(console, "You share", GIVEN, given)
         if received:
-            console.print("Shared with you", table(RECEIVED, received, console.width)[0], sep="\n")
+            print_grants(console, "Shared with you", RECEIVED, received)
+
+
+def print_grants(console: Console, title: str, columns: Sequence[Column[Row]], grants: Sequence[Row]) -> None:
+    shown, left_out = table(columns, grants, console.width)
+    console.print(title, shown, sep="\n")
+    if left_out:
+        say(f"a wider terminal or --json also shows: {', '.join(left_out)}")

@@ -18,6 +18,8 @@ from vitalis_client.sessions import FileSessions
 
 # How wide a table may be where nobody looks at it in a terminal.
 UNLIMITED_WIDTH = 240
+# What shells expect of a command that Ctrl-C ended.
+INTERRUPTED = 130
 MISUSE = {"FILE_UNUSABLE", "USAGE"}
 
 Url = Annotated[
@@ -99,6 +101,14 @@ class Commands(TyperGroup):
         except VitalisError as error:
             say(f"vitalis: {explain(error)}")
             raise typer.Exit(2 if error.reason in MISUSE else 1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except typer.Abort as stopped:
+            # A prompt says so of Ctrl-C as well as of an input that has ended.
+            if isinstance(stopped.__context__, KeyboardInterrupt):
+                say("")
+                raise typer.Exit(INTERRUPTED) from None
+            raise
         except OSError as error:
             # A reader of our output that went away, such as `head`, is no failure; typer deals with it.
             if error.errno == errno.EPIPE:

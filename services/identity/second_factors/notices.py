@@ -21,7 +21,7 @@ RECOVERY_CODES_REPLACED = "recovery_codes_replaced"
 CODES_GUESSED = "codes_guessed"
 PASSKEY_COPIED = "passkey_copied"
 IF_NOT_YOU = (
-    "If that was not you, somebody else can get into your account: change your password, "
+    "If that was not you, somebody else can get into your account: change your password,\n"
     "end the other sessions, and look at your second factors."
 )
 # The subject and the text of each; {left} is how many recovery codes there are.
@@ -37,7 +37,7 @@ TEXTS = {
     LAST_FACTOR_REMOVED: (
         "Your account has no second factor any more",
         (
-            "The last second factor of your account was removed, and its recovery codes with it. "
+            "The last second factor of your account was removed, and its recovery codes with it.\n"
             f"From now on your password alone logs you in.\n\n{IF_NOT_YOU}\n"
         ),
     ),
@@ -52,15 +52,15 @@ TEXTS = {
     CODES_GUESSED: (
         "Wrong codes for your account",
         (
-            "Somebody entered several wrong codes of an authenticator app for your account. "
-            "Whoever gets that far knows your password or has one of your devices. "
+            "Somebody entered several wrong codes of an authenticator app for your account.\n"
+            "Whoever gets that far knows your password or has one of your devices.\n"
             "If that was not you, change your password and end the other sessions.\n"
         ),
     ),
     PASSKEY_COPIED: (
         "A passkey was refused",
         (
-            "One of your passkeys was refused, because its counter has gone back: there may be a copy of it. "
+            "One of your passkeys was refused, because its counter has gone back: there may be a copy of it.\n"
             "If you do not know why, remove it from your account and register it anew.\n"
         ),
     ),

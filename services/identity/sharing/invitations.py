@@ -25,11 +25,14 @@ BODY = """\
 
 {scopes}
 
-It lasts {until}. To accept, sign in with this address and use this token, which works once, until {invited_until}:
+It lasts {until}. To accept, log in with this address (sign up with it if you are new) and use this token,
+which works once, until {invited_until}:
 
     {token}
 
-With the command line: vitalis share accept {token}
+With the command line:
+
+    vitalis share accept {token}
 
 If you do not know who this is, ignore this mail or decline: nothing is shared then.
 """

@@ -44,9 +44,9 @@ You asked for your account and everything in it to be deleted. That happens on
 
 If you change your mind, log in and cancel it, or cancel it without logging in:
 
-vitalis cancel-deletion --token {token}
+    vitalis cancel-deletion --token {token}
 
-The same over HTTP: POST {url}/api/v1/deletions:cancel with {{"token": "…"}}.
+The same over HTTP: POST {url}/api/v1/deletions:cancel with {{"token": "..."}}.
 
 If it was not you who asked, cancel it and change your password.
 """
