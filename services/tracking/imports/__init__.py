@@ -126,7 +126,7 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
         async with self.database.transaction() as connection:
             stored = await IMPORTS.lock(connection, request.id, "")
             if stored.status in ENDED:
-                raise ServiceError("IMPORT_ENDED", f"the import has {stored.status.replace('_', ' ')} already")
+                raise ServiceError("IMPORT_ENDED", f"the import has ended already: {stored.status.replace('_', ' ')}")
             values = {"status": "cancelled", "completed_at": sa.func.now(), "next_retry_at": None}
             return pb.CancelImportResponse(file_import=await IMPORTS.change(connection, request.id, values))
 
