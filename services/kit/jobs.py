@@ -1,7 +1,9 @@
 """The queue of a service: work that outlives a request, in the service's own PostgreSQL.
 
 A job is deferred on the transaction that made it necessary, so it exists if
-and only if the data does. Jobs run in `python -m services.<name> worker`.
+and only if the data does. Jobs run in `python -m services.<name> worker`. Those
+that may take minutes (`long`) have places of their own, so that nobody waits for a
+mail until somebody else's export is made.
 """
 
 import asyncio
@@ -21,6 +23,8 @@ from services.kit.telemetry import where
 
 log = structlog.get_logger()
 RECONNECT_SECONDS = 1.0
+# Procrastinate's own name, under which jobs of earlier versions wait.
+SHORT, LONG = "default", "long"
 Job = Callable[..., Awaitable[None]]
 Task: TypeAlias = procrastinate.tasks.Task[..., Any, Any]
 
@@ -39,12 +43,12 @@ class Jobs:
         if database.has_vault:
             self.scheduled("11 3 * * *", "rotate_keys")(self.rotate_keys)
 
-    def job(self, name: str, *, attempts: int = 5) -> Callable[[Job], Task]:
+    def job(self, name: str, *, attempts: int = 5, long: bool = False) -> Callable[[Job], Task]:
         """Declares a job, retried with exponential backoff; it runs as the service, about its `user_id` argument."""
         retry = procrastinate.RetryStrategy(max_attempts=attempts - 1, exponential_wait=2)
-        return self._declare(name, retry=retry)
+        return self._declare(name, retry=retry, queue=LONG if long else SHORT)
 
-    def scheduled(self, cron: str, name: str) -> Callable[[Job], Task]:
+    def scheduled(self, cron: str, name: str, *, long: bool = False) -> Callable[[Job], Task]:
         """Declares a job that runs by itself at the times of a cron expression, in UTC."""
 
         def declare(function: Job) -> Task:
@@ -53,7 +57,8 @@ class Jobs:
                 await function()
 
             periodic: Any = self.app.periodic(cron=cron)
-            task: Task = periodic(self._declare(name, queueing_lock=name)(without_timestamp))
+            declared = self._declare(name, queueing_lock=name, queue=LONG if long else SHORT)
+            task: Task = periodic(declared(without_timestamp))
             return task
 
         return declare
@@ -90,27 +95,35 @@ class Jobs:
     async def work(self, concurrency: int, grace_seconds: float, stalled_after_seconds: float) -> None:
         """Runs jobs until cancelled; then lets those that run finish within the grace time.
 
+        `concurrency` is how many long ones run at once, and how many short ones.
         Goes on after the database was away.
 
         A worker that has given no sign of life for `stalled_after_seconds` is
         taken for dead, and its jobs are queued again.
         """
         self._stalled_after = stalled_after_seconds
+        async with asyncio.TaskGroup() as both:
+            for queue in (SHORT, LONG):
+                both.create_task(self._work_on(queue, concurrency, grace_seconds))
+
+    async def _work_on(self, queue: str, concurrency: int, grace_seconds: float) -> None:
         while True:
             try:
                 await self.retry_stalled()
                 # Returns, or raises this, only when it has lost the database.
                 await self.app.run_worker_async(
+                    queues=[queue],
+                    name=queue,
                     concurrency=concurrency,
                     install_signal_handlers=False,
                     shutdown_graceful_timeout=grace_seconds,
                     delete_jobs="successful",
-                    update_heartbeat_interval=stalled_after_seconds / 3,
-                    stalled_worker_timeout=stalled_after_seconds,
+                    update_heartbeat_interval=self._stalled_after / 3,
+                    stalled_worker_timeout=self._stalled_after,
                 )
             except procrastinate.exceptions.ConnectorException:
                 pass
-            log.warning("worker", state="lost the database")
+            log.warning("worker", queue=queue, state="lost the database")
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def forget_idempotency_keys(self) -> None:

@@ -114,7 +114,7 @@ class ServiceSettings(ProcessSettings):
     )
     grace_seconds: float = Field(10, ge=0, description="How long calls in flight may take after SIGTERM.")
     default_deadline_seconds: float = Field(30, gt=0, description="For a call whose client sets no deadline.")
-    worker_concurrency: int = Field(2, ge=1, le=64, description="Jobs that one worker runs at once.")
+    worker_concurrency: int = Field(2, ge=1, le=64, description="Long jobs at once, and as many short ones.")
     worker_stalled_seconds: float = Field(30, ge=1, description="Silence after which a worker is taken for dead.")
     max_message_bytes: int = Field(4 * 2**20, ge=2**16)
 

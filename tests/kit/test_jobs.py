@@ -172,3 +172,28 @@ async def test_retries_wait_longer_each_time_and_end(pool: Database) -> None:
         waits.append(decision and decision.retry_at - now())
     assert waits[0] < waits[1] < waits[2]
     assert waits[3] is None
+
+
+async def test_nobody_waits_for_a_short_job_until_long_ones_are_done(pool: Database) -> None:
+    jobs, mailed, may_end = Jobs("tracking", pool), asyncio.Event(), asyncio.Event()
+
+    @jobs.job("export", long=True)
+    async def export(number: int) -> None:
+        await may_end.wait()
+
+    @jobs.job("mail")
+    async def mail() -> None:
+        mailed.set()
+
+    await jobs.open()
+    async with pool.transaction() as connection:
+        for number in range(5):
+            await jobs.defer(connection, export, lock=f"export {number}", number=number)
+        await jobs.defer(connection, mail, lock="mail")
+
+    async def mailed_and_then_all_done() -> bool:
+        if mailed.is_set():
+            may_end.set()
+        return await left(pool) == 0
+
+    await work_until(jobs, mailed_and_then_all_done)

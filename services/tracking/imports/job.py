@@ -239,4 +239,4 @@ def _account(account: Any) -> dict[str, Any]:
 
 def declare_job(jobs: Jobs, runner: ImportRunner) -> Task:
     """Declares the import job; it is deferred with `user_id` and `import_id`."""
-    return jobs.job(NAME, attempts=JOB_ATTEMPTS)(runner.run)
+    return jobs.job(NAME, attempts=JOB_ATTEMPTS, long=True)(runner.run)

@@ -78,9 +78,9 @@ class Eraser:
 
     def declare(self, jobs: Jobs) -> tuple[Task, Task]:
         """Declares the jobs; answers the one that mails, and the one that erases what is due."""
-        jobs.scheduled("* * * * *", "advance_deletions")(self.advance_all)
+        jobs.scheduled("* * * * *", "advance_deletions", long=True)(self.advance_all)
         mailing = jobs.job("mail_deletion", attempts=mail.ATTEMPTS)(self.mail_confirmation)
-        return mailing, jobs.job("erase_at_once")(self.advance_all)
+        return mailing, jobs.job("erase_at_once", long=True)(self.advance_all)
 
     async def mail_confirmation(self, user_id: str, deletion_id: str) -> None:
         """Mails when it will be, and how to cancel it; nothing if it was cancelled meanwhile."""

@@ -73,7 +73,7 @@ class Exporter:
         self._jobs = jobs
         self._mail = jobs.job("mail_export", attempts=mail.ATTEMPTS)(self.mail_link)
         jobs.scheduled("11 * * * *", "remove_exports")(self.remove_expired)
-        return jobs.job(NAME, attempts=ATTEMPTS)(self.run)
+        return jobs.job(NAME, attempts=ATTEMPTS, long=True)(self.run)
 
     async def run(self, user_id: str, export_id: str, request_id: str = "") -> None:
         """Makes an export. Raises what went wrong if it is to be tried again."""
