@@ -121,8 +121,8 @@ def at_a_terminal(
             if prompt and shown.endswith(prompt):
                 if answer is None:
                     process.send_signal(signal.SIGINT)
-                else:
-                    os.write(terminal, answer)
+                # A signal between the prompt and the reading is noticed when the reading ends.
+                os.write(terminal, answer or b"\n")
                 prompt = b""
     finally:
         os.close(terminal)
