@@ -38,7 +38,6 @@ def measure() -> tuple[str, list[Figure]]:
         asyncio.run(_with_hash(stack, samples))
         in_service = [
             _in_service(stack, "who am I, in identity, mean", "UsersService/GetUser"),
-            _in_service(stack, "whose session and grant, in identity, mean", "CallersService/ResolveCaller"),
             Figure("verifying an access token, mean", "ms", asyncio.run(_verifying()), "less", SERVICE_TARGET_MS),
         ]
         wrong = guessing.measure(stack)
