@@ -152,6 +152,12 @@ class Somebody:
 SignUp = Callable[..., Awaitable[Somebody]]
 
 
+def tampered(token: str) -> str:
+    """The token with a signature that differs from its own, whatever that was."""
+    rest, signature = token.rsplit(".", 1)
+    return f"{rest}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
+
+
 @pytest.fixture
 async def both(tmp_path: Path, clone_database: Callable[[str], ServiceDatabase]) -> AsyncIterator[Both]:
     both = Both(tmp_path, {name: clone_database(name) for name in ("identity", "tracking")})

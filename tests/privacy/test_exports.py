@@ -20,7 +20,7 @@ from services.identity.privacy.archive import FORMULA, Archive, cell
 from services.identity.privacy.links import EXPORT, Links, Target
 from services.kit.caller import ANONYMOUS, load_private_key
 from tests.harness import failure, reason
-from tests.privacy.conftest import FILE, Both, Somebody
+from tests.privacy.conftest import FILE, Both, Somebody, tampered
 from vitalis.common.v1 import person_data_pb2
 from vitalis.identity.v1 import consents_pb2, exports_pb2, exports_pb2_grpc
 from vitalis.identity.v1 import exports_pb2 as pb
@@ -167,10 +167,10 @@ async def test_no_link_but_the_right_one_opens_anything(both: Both, ada: Somebod
     links = Links([key_file])
     soon, past = datetime.now(UTC) + timedelta(days=1), datetime.now(UTC) - timedelta(seconds=2)
     mine = Target(UUID(ada.id), UUID(one.id))
-    head, body, signature = token.split(".")
+    head, _, signature = token.split(".")
     claims = jwt.decode(token, options={"verify_signature": False})
     wrong = {
-        "altered signature": f"{head}.{body}.{signature[:-2]}AA",
+        "altered signature": tampered(token),
         "altered claims": f"{head}.{jwt.encode({**claims, 'jti': other.id}, 'x' * 32).split('.')[1]}.{signature}",
         "unsigned": jwt.encode(claims, "", algorithm="none"),
         "signed with what everybody knows": jwt.encode(claims, "public" * 8, algorithm="HS256"),
