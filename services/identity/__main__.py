@@ -38,38 +38,8 @@ from services.kit.client import open_channels
 from services.kit.database import Database
 from services.kit.jobs import Jobs
 from services.kit.main import main
-from services.kit.parts import Parts, Service, Servicer
+from services.kit.parts import Parts, Service
 from vitalis.common.v1 import audit_pb2 as common_audit_pb2
-from vitalis.identity.v1 import (
-    accounts_pb2,
-    accounts_pb2_grpc,
-    admin_pb2,
-    admin_pb2_grpc,
-    audit_pb2,
-    audit_pb2_grpc,
-    callers_pb2,
-    callers_pb2_grpc,
-    credentials_pb2,
-    credentials_pb2_grpc,
-    log_in_pb2,
-    log_in_pb2_grpc,
-    oauth_pb2,
-    oauth_pb2_grpc,
-    passkeys_pb2,
-    passkeys_pb2_grpc,
-    preferences_pb2,
-    preferences_pb2_grpc,
-    registration_pb2,
-    registration_pb2_grpc,
-    second_factors_pb2,
-    second_factors_pb2_grpc,
-    sessions_pb2,
-    sessions_pb2_grpc,
-    sharing_pb2,
-    sharing_pb2_grpc,
-    users_pb2,
-    users_pb2_grpc,
-)
 
 
 def build(settings: IdentitySettings, database: Database) -> Parts:
@@ -111,81 +81,21 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     return Parts(
         [
             *privacy_servicers,
-            Servicer(
-                CallersServicer(database),
-                callers_pb2_grpc.add_CallersServiceServicer_to_server,
-                callers_pb2.DESCRIPTOR.services_by_name["CallersService"],
-            ),
-            Servicer(
-                UsersServicer(database),
-                users_pb2_grpc.add_UsersServiceServicer_to_server,
-                users_pb2.DESCRIPTOR.services_by_name["UsersService"],
-            ),
-            Servicer(
-                AdminServicer(database),
-                admin_pb2_grpc.add_AdminServiceServicer_to_server,
-                admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
-            ),
-            Servicer(
-                AccountsServicer(database, jobs, mail_invitation),
-                accounts_pb2_grpc.add_AccountsServiceServicer_to_server,
-                accounts_pb2.DESCRIPTOR.services_by_name["AccountsService"],
-            ),
-            Servicer(
-                PreferencesServicer(database),
-                preferences_pb2_grpc.add_PreferencesServiceServicer_to_server,
-                preferences_pb2.DESCRIPTOR.services_by_name["PreferencesService"],
-            ),
-            Servicer(
-                GrantsServicer(database, Invitations(jobs, database, settings.mailer)),
-                sharing_pb2_grpc.add_GrantsServiceServicer_to_server,
-                sharing_pb2.DESCRIPTOR.services_by_name["GrantsService"],
-            ),
-            Servicer(
-                RegistrationServicer(database, passwords, attempts, sessions, jobs, verification_mail),
-                registration_pb2_grpc.add_RegistrationServiceServicer_to_server,
-                registration_pb2.DESCRIPTOR.services_by_name["RegistrationService"],
-            ),
-            Servicer(
-                SessionsServicer(database, passwords, attempts, sessions, access_tokens, factors),
-                sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
-                sessions_pb2.DESCRIPTOR.services_by_name["SessionsService"],
-            ),
-            Servicer(
-                AuditServicer(database, channels),
-                audit_pb2_grpc.add_AuditServiceServicer_to_server,
-                audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
-            ),
-            Servicer(
-                DenialsServicer(database),
-                audit_pb2_grpc.add_DenialsServiceServicer_to_server,
-                audit_pb2.DESCRIPTOR.services_by_name["DenialsService"],
-            ),
-            Servicer(
-                OAuthServicer(database, flows, sessions, factors, proofs, addresses, identity_notice, jobs),
-                oauth_pb2_grpc.add_OAuthServiceServicer_to_server,
-                oauth_pb2.DESCRIPTOR.services_by_name["OAuthService"],
-            ),
-            Servicer(
-                LogInServicer(database, factors, sessions),
-                log_in_pb2_grpc.add_LogInServiceServicer_to_server,
-                log_in_pb2.DESCRIPTOR.services_by_name["LogInService"],
-            ),
-            Servicer(
-                SecondFactorsServicer(database, factors, proofs),
-                second_factors_pb2_grpc.add_SecondFactorsServiceServicer_to_server,
-                second_factors_pb2.DESCRIPTOR.services_by_name["SecondFactorsService"],
-            ),
-            Servicer(
-                PasskeysServicer(database, factors, proofs),
-                passkeys_pb2_grpc.add_PasskeysServiceServicer_to_server,
-                passkeys_pb2.DESCRIPTOR.services_by_name["PasskeysService"],
-            ),
-            Servicer(
-                CredentialsServicer(database, passwords, attempts, credential_mail),
-                credentials_pb2_grpc.add_CredentialsServiceServicer_to_server,
-                credentials_pb2.DESCRIPTOR.services_by_name["CredentialsService"],
-            ),
+            CallersServicer(database),
+            UsersServicer(database),
+            AdminServicer(database),
+            AccountsServicer(database, jobs, mail_invitation),
+            PreferencesServicer(database),
+            GrantsServicer(database, Invitations(jobs, database, settings.mailer)),
+            RegistrationServicer(database, passwords, attempts, sessions, jobs, verification_mail),
+            SessionsServicer(database, passwords, attempts, sessions, access_tokens, factors),
+            AuditServicer(database, channels),
+            DenialsServicer(database),
+            OAuthServicer(database, flows, sessions, factors, proofs, addresses, identity_notice, jobs),
+            LogInServicer(database, factors, sessions),
+            SecondFactorsServicer(database, factors, proofs),
+            PasskeysServicer(database, factors, proofs),
+            CredentialsServicer(database, passwords, attempts, credential_mail),
         ],
         jobs,
         personal,

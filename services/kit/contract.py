@@ -9,6 +9,7 @@ from typing import Any
 from buf.validate import validate_pb2
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor
+from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
 
 from services.kit.errors import Violation, reason_of, register_reasons
@@ -36,6 +37,21 @@ class Rpc:
     only_reads: bool
     # By the kind of sensitivity, the fields of the response as paths.
     sensitive: Mapping[str, Sequence[str]]
+
+
+def generated_base(servicer: type) -> type:
+    """The class in a *_pb2_grpc module whose RPCs a servicer implements. Raises ContractError for none, or several."""
+    bases = [base for base in servicer.__mro__ if base.__module__.endswith("_pb2_grpc")]
+    if len(bases) != 1:
+        raise ContractError(f"{servicer.__name__} implements {len(bases)} services instead of one")
+    return bases[0]
+
+
+def service_of(servicer: type) -> descriptor.ServiceDescriptor:
+    """The service that a servicer implements. Raises ContractError as `generated_base` does."""
+    base = generated_base(servicer)
+    package = base.__module__.rpartition(".")[0]
+    return Default().FindServiceByName(f"{package}.{base.__name__.removesuffix('Servicer')}")
 
 
 def rpcs_of(service: descriptor.ServiceDescriptor) -> Iterator[Rpc]:

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import grpc
-from google.protobuf import descriptor
 
 from services.kit.database import Database
 from services.kit.jobs import Jobs
@@ -15,21 +14,14 @@ from services.kit.settings import ServiceSettings
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
 
-class Servicer(NamedTuple):
-    """A servicer and what registers it: `Servicer(UsersServicer(db), add_UsersServiceServicer_to_server, …)`."""
-
-    implementation: Any
-    register: Callable[[Any, grpc.aio.Server], None]
-    service: descriptor.ServiceDescriptor
-
-
 class Parts(NamedTuple):
     """What a service is made of.
 
-    Its servicers, its jobs and what it holds about people (None if it has none), its channels to other services.
+    Its servicers, each derived from the class of its service in a *_pb2_grpc module; its jobs and what it holds about
+    people (None if it has none), its channels to other services.
     """
 
-    servicers: Sequence[Servicer]
+    servicers: Sequence[object]
     jobs: Jobs | None = None
     personal: PersonalData | None = None
     channels: Sequence[grpc.aio.Channel] = ()

@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
-from services.kit.contract import ContractError
+from services.kit.contract import ContractError, service_of
 from services.kit.database import Database, Statement, uuid7
 from services.kit.errors import ServiceError, not_found
 from services.kit.idempotency import once
@@ -248,9 +247,7 @@ class _Method:
         self._run = run
 
     def __set_name__(self, owner: type, name: str) -> None:
-        service = next(base for base in owner.__mro__ if base.__name__.endswith("ServiceServicer"))
-        package = service.__module__.rpartition(".")[0]
-        self._response: type[Any] = GetMessageClass(Default().FindMessageTypeByName(f"{package}.{name}Response"))
+        self._response: type[Any] = GetMessageClass(service_of(owner).methods_by_name[name].output_type)
 
     def __get__(self, servicer: Any, owner: type) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: Any) -> Any:

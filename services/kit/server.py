@@ -1,6 +1,7 @@
 """Builds and runs a service's gRPC server: interceptor, health, reflection, drain."""
 
 import asyncio
+import sys
 
 import grpc
 import structlog
@@ -9,16 +10,15 @@ from grpc_reflection.v1alpha import reflection
 
 from services.kit.access import AccessLog
 from services.kit.caller import CallerVerifier, watch_trusted
-from services.kit.contract import ContractError
+from services.kit.contract import ContractError, generated_base, service_of
 from services.kit.database import Database
 from services.kit.interceptor import Interceptor
-from services.kit.parts import Parts, Servicer
+from services.kit.parts import Parts
 from services.kit.personal import ENCRYPTED
 from services.kit.privacy import PersonData, PersonDataServicer
 from services.kit.settings import ServiceSettings
 from services.kit.tls import server_credentials
 from services.kit.trail import AuditLogServicer
-from vitalis.common.v1 import audit_pb2, audit_pb2_grpc, person_data_pb2, person_data_pb2_grpc
 
 log = structlog.get_logger()
 HEALTH_INTERVAL_SECONDS = 2.0
@@ -34,7 +34,7 @@ class Server:
         if not database.has_vault and (columns := encrypted_columns(parts)):
             raise ContractError(f"{', '.join(columns)}: an encrypted column needs the setting vault_keyset_file")
         servicers = [*parts.servicers, *common_servicers(name, database, parts)]
-        services = [servicer.service for servicer in servicers]
+        services = [service_of(type(servicer)) for servicer in servicers]
         verifier = CallerVerifier(name, watch_trusted(settings.trusted_callers_file))
         self._settings = settings
         self._database = database
@@ -51,7 +51,7 @@ class Server:
             ],
         )
         for servicer in servicers:
-            servicer.register(servicer.implementation, self._server)
+            register(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [service.full_name for service in services]
         reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
@@ -98,28 +98,22 @@ class Server:
             await self._health.set(name, status)
 
 
+def register(servicer: object, server: grpc.aio.Server) -> None:
+    """Makes the server answer the RPCs of the service that a servicer implements."""
+    base = generated_base(type(servicer))
+    getattr(sys.modules[base.__module__], f"add_{base.__name__}_to_server")(servicer, server)
+
+
 def encrypted_columns(parts: Parts) -> list[str]:
     """The service's columns that need a vault."""
     tables = parts.personal.metadata.tables.values() if parts.personal else ()
     return [str(column) for table in tables for column in table.c if ENCRYPTED in column.info]
 
 
-def common_servicers(name: str, database: Database, parts: Parts) -> list[Servicer]:
+def common_servicers(name: str, database: Database, parts: Parts) -> list[object]:
     """What every service serves besides its own (`vitalis.common.v1`)."""
-    servicers = [
-        Servicer(
-            AuditLogServicer(name, database),
-            audit_pb2_grpc.add_AuditLogServiceServicer_to_server,
-            audit_pb2.DESCRIPTOR.services_by_name["AuditLogService"],
-        )
-    ]
+    servicers: list[object] = [AuditLogServicer(name, database)]
     if parts.personal:
         data = PersonData(database, parts.personal, has_queue=parts.jobs is not None)
-        servicers.append(
-            Servicer(
-                PersonDataServicer(data),
-                person_data_pb2_grpc.add_PersonDataServiceServicer_to_server,
-                person_data_pb2.DESCRIPTOR.services_by_name["PersonDataService"],
-            )
-        )
+        servicers.append(PersonDataServicer(data))
     return servicers

@@ -4,7 +4,7 @@ from services.kit.database import Database, now
 from services.kit.files import Files
 from services.kit.jobs import Jobs
 from services.kit.main import main
-from services.kit.parts import Parts, Service, Servicer
+from services.kit.parts import Parts, Service
 from services.kit.personal import Folder, PersonalData
 from services.tracking.base import metadata
 from services.tracking.imports import ImportsServicer, UploadSweeper
@@ -12,7 +12,6 @@ from services.tracking.imports.job import ImportRunner, declare_job
 from services.tracking.imports.store import PREFIX, UploadStore
 from services.tracking.settings import TrackingSettings
 from services.tracking.wearables import WearablesServicer, make_partitions
-from vitalis.tracking.v1 import imports_pb2, imports_pb2_grpc, wearables_pb2, wearables_pb2_grpc
 
 YEARS_AHEAD = 2
 
@@ -34,16 +33,8 @@ def build(settings: TrackingSettings, database: Database) -> Parts:
 
     return Parts(
         [
-            Servicer(
-                WearablesServicer(database),
-                wearables_pb2_grpc.add_WearablesServiceServicer_to_server,
-                wearables_pb2.DESCRIPTOR.services_by_name["WearablesService"],
-            ),
-            Servicer(
-                ImportsServicer(database, store, jobs, import_job),
-                imports_pb2_grpc.add_ImportsServiceServicer_to_server,
-                imports_pb2.DESCRIPTOR.services_by_name["ImportsService"],
-            ),
+            WearablesServicer(database),
+            ImportsServicer(database, store, jobs, import_job),
         ],
         jobs,
         PersonalData(

@@ -8,11 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import grpc
-
 from protos import generate
 from services.kit.database import Database
-from services.kit.parts import Parts, Service, Servicer
+from services.kit.parts import Parts, Service
 from services.kit.settings import ServiceSettings
 from tests.harness import Running
 
@@ -85,22 +83,22 @@ def probe_service(pb: ModuleType, pb_grpc: ModuleType) -> Service[ServiceSetting
     def build(settings: ServiceSettings, database: Database) -> Parts:
         probes = Probes(pb, database)
 
-        def register(implementation: Probes, server: grpc.aio.Server) -> None:
-            class ProbesServicer(pb_grpc.ProbesServiceServicer):  # type: ignore[misc, name-defined]
-                Ask = staticmethod(implementation.unary("Ask"))
-                AskPublic = staticmethod(implementation.unary("AskPublic"))
-                AskAdmin = staticmethod(implementation.unary("AskAdmin"))
-                AskInternal = staticmethod(implementation.unary("AskInternal"))
-                AskGateway = staticmethod(implementation.unary("AskGateway"))
-                AskShared = staticmethod(implementation.unary("AskShared"))
-                AskOwn = staticmethod(implementation.unary("AskOwn"))
-                GetMood = staticmethod(implementation.unary("GetMood"))
-                Watch = staticmethod(implementation.watch)
-                Send = staticmethod(implementation.send)
+        class ProbesServicer(pb_grpc.ProbesServiceServicer):  # type: ignore[misc, name-defined]
+            Ask = staticmethod(probes.unary("Ask"))
+            AskPublic = staticmethod(probes.unary("AskPublic"))
+            AskAdmin = staticmethod(probes.unary("AskAdmin"))
+            AskInternal = staticmethod(probes.unary("AskInternal"))
+            AskGateway = staticmethod(probes.unary("AskGateway"))
+            AskShared = staticmethod(probes.unary("AskShared"))
+            AskOwn = staticmethod(probes.unary("AskOwn"))
+            GetMood = staticmethod(probes.unary("GetMood"))
+            Watch = staticmethod(probes.watch)
+            Send = staticmethod(probes.send)
 
-            pb_grpc.add_ProbesServiceServicer_to_server(ProbesServicer(), server)
+            def __init__(self) -> None:
+                self.probes = probes
 
-        return Parts([Servicer(probes, register, pb.DESCRIPTOR.services_by_name["ProbesService"])])
+        return Parts([ProbesServicer()])
 
     return Service("probe", ServiceSettings, build)
 
@@ -112,7 +110,8 @@ class Probe:
         self.running = running
         self.pb: Any = pb
         self.stub: Any = pb_grpc.ProbesServiceStub(running.channel)
-        self.probes: Probes = running.parts.servicers[0].implementation
+        servicer: Any = running.parts.servicers[0]
+        self.probes: Probes = servicer.probes
 
     def on(self, name: str, handler: Callable[[Any, Any], Any]) -> None:
         """Makes the RPC do this: `async (request or requests, context) -> response`, an iterator for Watch."""

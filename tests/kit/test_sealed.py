@@ -15,7 +15,7 @@ from services.kit.caller import Caller
 from services.kit.contract import ContractError
 from services.kit.database import Database, new_metadata, owned
 from services.kit.idempotency import idempotency_keys
-from services.kit.parts import Parts, Service, Servicer
+from services.kit.parts import Parts, Service
 from services.kit.personal import PersonalData
 from services.kit.resources import Resource, create, delete, get, list_, undelete, update
 from services.kit.server import Server
@@ -113,8 +113,7 @@ def diary_service(pb: Any, pb_grpc: Any) -> Service[ServiceSettings]:
             self.database = database
 
     def build(settings: ServiceSettings, database: Database) -> Parts:
-        add = pb_grpc.add_DiariesServiceServicer_to_server
-        return Parts([Servicer(DiariesServicer(database), add, pb.DESCRIPTOR.services_by_name["DiariesService"])])
+        return Parts([DiariesServicer(database)])
 
     return Service("probe", ServiceSettings, build)
 

@@ -19,17 +19,8 @@ from services.identity.settings import IdentitySettings
 from services.kit.database import Database
 from services.kit.files import Files
 from services.kit.jobs import Jobs
-from services.kit.parts import Servicer
 from services.kit.personal import Folder, PersonalData
 from services.kit.privacy import PersonData
-from vitalis.identity.v1 import (
-    consents_pb2,
-    consents_pb2_grpc,
-    deletions_pb2,
-    deletions_pb2_grpc,
-    exports_pb2,
-    exports_pb2_grpc,
-)
 
 
 def privacy(
@@ -38,7 +29,7 @@ def privacy(
     jobs: Jobs,
     channels: Mapping[str, grpc.aio.Channel],
     proofs: Proofs,
-) -> tuple[list[Servicer], PersonalData]:
+) -> tuple[list[object], PersonalData]:
     """The servicers, and what identity holds; declares the jobs. `channels` lead to all other services."""
     files = Files(settings.object_store_url)
     # Exports hold nothing of their own, and go with their person.
@@ -50,19 +41,7 @@ def privacy(
     mail_deletion, erase = Eraser(database, own, others, links, settings).declare(jobs)
     InactivityNotices(database, settings).declare(jobs)
     return [
-        Servicer(
-            ExportsServicer(database, files, links, settings.public_url, jobs, export_job),
-            exports_pb2_grpc.add_ExportsServiceServicer_to_server,
-            exports_pb2.DESCRIPTOR.services_by_name["ExportsService"],
-        ),
-        Servicer(
-            DeletionsServicer(database, proofs, links, jobs, mail_deletion, erase),
-            deletions_pb2_grpc.add_DeletionsServiceServicer_to_server,
-            deletions_pb2.DESCRIPTOR.services_by_name["DeletionsService"],
-        ),
-        Servicer(
-            ConsentsServicer(database),
-            consents_pb2_grpc.add_ConsentsServiceServicer_to_server,
-            consents_pb2.DESCRIPTOR.services_by_name["ConsentsService"],
-        ),
+        ExportsServicer(database, files, links, settings.public_url, jobs, export_job),
+        DeletionsServicer(database, proofs, links, jobs, mail_deletion, erase),
+        ConsentsServicer(database),
     ], held
