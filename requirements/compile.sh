@@ -11,6 +11,6 @@ lock() {
 }
 # The largest first: the others take its versions.
 lock bench "$@"
-for extra in dev local identity tracking gateway; do
+for extra in dev local identity tracking labs gateway; do
   lock "$extra" --constraint requirements/bench.txt "$@"
 done
