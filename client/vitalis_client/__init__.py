@@ -8,7 +8,8 @@ with Vitalis("http://127.0.0.1:8080") as api:
         print(day.date, day.steps)
 """
 
-from vitalis_client.api import ENDED, Vitalis
+from vitalis_client.api import Vitalis
+from vitalis_client.api.imports import ENDED
 from vitalis_client.errors import NotLoggedIn, SecondFactorNeeded, Unreachable, Violation, VitalisError
 from vitalis_client.sessions import FileSessions, MemorySessions, Session
 from vitalis_client.version import __version__

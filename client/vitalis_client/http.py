@@ -2,7 +2,7 @@
 
 import email.utils
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from threading import RLock
@@ -24,9 +24,11 @@ PATIENCE_SECONDS = 30.0
 # An access token is replaced when it has this long left to live.
 MARGIN_SECONDS = 60.0
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+MAX_PAGE = 1000
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 Answer = TypeVar("Answer", bound=BaseModel)
+Row = TypeVar("Row", bound=BaseModel)
 Params = Mapping[str, str | int | list[str]]
 
 
@@ -80,6 +82,27 @@ class Http:
         """Sends a request of the logged-in person's; `content` may be a function that opens the body anew."""
         response = self._send(route, fields, repeat=repeat, **request)
         return decode(route.answer, response)
+
+    def pages(
+        self,
+        route: Route[Answer],
+        params: Mapping[str, str | list[str]],
+        rows: Callable[[Answer], list[Row]],
+        page_size: int = 0,
+        person: str = "",
+    ) -> Iterator[Row]:
+        """The rows of page after page; `person` is the id of somebody else whose rows they are."""
+        fixed = {name: value for name, value in params.items() if value}
+        fields = {"user_id": person} if person else {}
+        token = ""
+        while True:
+            # The size of a page may change between pages; the other parameters may not.
+            wanted = {**fixed, "page_size": page_size or MAX_PAGE, "page_token": token}
+            page = self.get(route, wanted, **fields)
+            yield from rows(page)
+            token = str(getattr(page, "next_page_token", ""))
+            if not token:
+                return
 
     @contextmanager
     def stream(self, route: Route[Answer], **fields: str) -> Iterator[httpx.Response]:

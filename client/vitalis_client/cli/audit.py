@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from vitalis_client.api import DEFAULT_URL, MAX_PAGE
+from vitalis_client.api import DEFAULT_URL
 from vitalis_client.cli.array import print_array
 from vitalis_client.cli.privacy import PANEL
 from vitalis_client.cli.tables import Column, table
 from vitalis_client.cli.terminal import Json, Url, clean, connect, moment, say, stdout
 from vitalis_client.contract.models import AuditEntry
+from vitalis_client.http import MAX_PAGE
 
 
 def add_to(app: typer.Typer) -> None:

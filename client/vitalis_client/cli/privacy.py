@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from vitalis_client.api import DEFAULT_URL
+from vitalis_client.api.privacy import WITH_FILE
 from vitalis_client.cli.account import PasswordStdin, interactive, password
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, moment, print_json, say, size, usage
 from vitalis_client.errors import VitalisError
-from vitalis_client.privacy import WITH_FILE
 
 PANEL = "Privacy"
 

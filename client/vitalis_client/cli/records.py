@@ -8,10 +8,11 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import BaseModel
 
-from vitalis_client.api import DEFAULT_URL, MAX_PAGE
+from vitalis_client.api import DEFAULT_URL
 from vitalis_client.cli.array import print_array
 from vitalis_client.cli.tables import DAYS, NIGHTS, WORKOUTS, Column, table
 from vitalis_client.cli.terminal import Json, Url, connect, hint, say, stdout
+from vitalis_client.http import MAX_PAGE
 
 PANEL = "Records"
 LAST = 30

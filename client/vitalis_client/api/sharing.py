@@ -1,23 +1,19 @@
 """Sharing as Python: `Vitalis.sharing`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from vitalis_client.api.area import Area
 from vitalis_client.contract import routes
 from vitalis_client.contract.models import GetSharingTermsResponse, Grant, ReceivedGrant
-from vitalis_client.http import Http
 
 
-class Sharing:
+class Sharing(Area):
     """Gives other people access to one's data, takes it back, and takes what they give.
 
     Methods raise VitalisError, as those of Vitalis do.
     """
-
-    def __init__(self, http: Http, pages: Callable[..., Iterator[Any]]) -> None:
-        self._http = http
-        self._pages = pages
 
     def terms(self) -> GetSharingTermsResponse:
         """What one agrees to by sharing: a text to show, and the version to send."""
@@ -52,11 +48,11 @@ class Sharing:
 
     def given(self) -> Iterator[Grant]:
         """What one has offered and given, what has ended too, the newest first."""
-        return self._pages(routes.LIST_GRANTS, {}, lambda page: page.grants)
+        return self._http.pages(routes.LIST_GRANTS, {}, lambda page: page.grants)
 
     def received(self) -> Iterator[ReceivedGrant]:
         """What others have given, what has ended too, the newest first."""
-        return self._pages(routes.LIST_RECEIVED_GRANTS, {}, lambda page: page.received_grants)
+        return self._http.pages(routes.LIST_RECEIVED_GRANTS, {}, lambda page: page.received_grants)
 
     def narrow(self, grant_id: str, scopes: Sequence[str]) -> Grant:
         """Leaves a grant fewer scopes. GRANT_ENDED if it has ended."""

@@ -2,31 +2,26 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from vitalis_client.api.area import Area
 from vitalis_client.contract import routes
 from vitalis_client.contract.models import Consent, Deletion, Export
 from vitalis_client.errors import unexpected
-from vitalis_client.http import Http
 
 POLL_SECONDS = 1.0
 WITH_FILE = frozenset({"ready", "downloaded"})
 UNFINISHED = frozenset({"queued", "processing"})
 
 
-class Privacy:
+class Privacy(Area):
     """Exports, deletion and consents.
 
     Methods raise VitalisError, as those of Vitalis do.
     """
-
-    def __init__(self, http: Http, pages: Callable[..., Iterator[Any]]) -> None:
-        self._http = http
-        self._pages = pages
 
     def export(self) -> Export:
         """Asks for a file with everything that is held about one. EXPORT_RUNNING while one is being made."""
@@ -38,7 +33,7 @@ class Privacy:
 
     def exports(self) -> Iterator[Export]:
         """The exports that one has asked for, the newest first."""
-        return self._pages(routes.LIST_EXPORTS, {}, lambda page: page.exports)
+        return self._http.pages(routes.LIST_EXPORTS, {}, lambda page: page.exports)
 
     def wait_for_export(self, export_id: str) -> Export:
         """The export once it is ready, or was given up."""
@@ -82,7 +77,7 @@ class Privacy:
 
     def deletions(self) -> Iterator[Deletion]:
         """What one asked to have erased, the newest first."""
-        return self._pages(routes.LIST_DELETIONS, {}, lambda page: page.deletions)
+        return self._http.pages(routes.LIST_DELETIONS, {}, lambda page: page.deletions)
 
     def cancel_deletion(self, deletion_id: str) -> Deletion:
         """Changes one's mind. DELETION_STARTED when the thirty days have passed."""
@@ -102,4 +97,4 @@ class Privacy:
 
     def consents(self, *, purpose: str = "") -> Iterator[Consent]:
         """What one gave and withdrew, the newest first."""
-        return self._pages(routes.LIST_CONSENTS, {"purpose": purpose}, lambda page: page.consents)
+        return self._http.pages(routes.LIST_CONSENTS, {"purpose": purpose}, lambda page: page.consents)

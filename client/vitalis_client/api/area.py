@@ -1,0 +1,10 @@
+"""What the areas of the API share."""
+
+from vitalis_client.http import Http
+
+
+class Area:
+    """A group of the API's methods, on one connection."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
