@@ -1,5 +1,6 @@
 """A service in the test's own process: on a port of its own, with a database of its own."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -123,6 +124,12 @@ def person(user_id: str | UUID = "", role: str = "user", *scopes: str) -> Caller
 def service(subject: str) -> Caller:
     """The service insights, about a person."""
     return service_caller("insights", subject, "request-1")
+
+
+def forged(page_token: str, *position: str) -> str:
+    """A page token of the same list and parameters that leads to `position`, as anybody can make one."""
+    fingerprint, *_ = json.loads(base64.urlsafe_b64decode(page_token + "=" * (-len(page_token) % 4)))
+    return base64.urlsafe_b64encode(json.dumps([fingerprint, *position]).encode()).decode().rstrip("=")
 
 
 async def failure(call: Any) -> ServiceError:

@@ -20,7 +20,7 @@ from services.kit import audit
 from services.kit.caller import current
 from services.kit.database import Database
 from services.kit.errors import ServiceError, not_found
-from services.kit.paging import bad_token, decode_token, encode_token, page_size
+from services.kit.paging import decode_token, encode_token, page_size, read_position
 from services.kit.rows import RowMapping
 from vitalis.identity.v1 import admin_pb2 as pb
 from vitalis.identity.v1 import admin_pb2_grpc
@@ -81,11 +81,8 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         bound_to = (request.DESCRIPTOR.full_name, *asked.values())
         before = None
         if request.page_token:
-            (before,) = decode_token(request.page_token, 1, *bound_to)
-            try:
-                UUID(before)
-            except ValueError:
-                raise bad_token() from None
+            (last,) = decode_token(request.page_token, 1, *bound_to)
+            before = str(read_position(UUID, last))
         asked["email_prefix"] = normalise_email(request.email_prefix)
         async with self._database.transaction() as connection:
             await _refuse_others(connection)

@@ -5,7 +5,7 @@ import heapq
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import grpc
@@ -15,7 +15,7 @@ from services.kit.audit import record
 from services.kit.caller import calling, current, service_caller
 from services.kit.database import Database, now
 from services.kit.errors import from_rpc_error
-from services.kit.paging import bad_token, decode_token, encode_token, page_size
+from services.kit.paging import bad_token, decode_token, encode_token, instant_text, page_size, read_instant
 from services.kit.trail import Trail
 from vitalis.common.v1 import audit_pb2 as common
 from vitalis.common.v1 import audit_pb2_grpc as common_grpc
@@ -25,8 +25,6 @@ from vitalis.identity.v1 import audit_pb2_grpc
 log = structlog.get_logger()
 NAME = "identity"
 DEADLINE_SECONDS = 5.0
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 FILTERS = ("table_name", "action", "start_time", "end_time", "grant")
 
 
@@ -126,16 +124,16 @@ def _text(request: pb.ListAuditTrailRequest, name: str) -> str:
 
 
 def _encode(until: datetime, positions: Mapping[str, str], bound_to: tuple[str, ...]) -> str:
-    return encode_token([str((until - EPOCH) // MICROSECOND), json.dumps(positions, sort_keys=True)], *bound_to)
+    return encode_token([instant_text(until), json.dumps(positions, sort_keys=True)], *bound_to)
 
 
 def _decode(token: str, bound_to: tuple[str, ...]) -> tuple[datetime, dict[str, str]]:
     """When the first page was asked for, and each service's position. Raises INVALID_PAGE_TOKEN."""
     until, positions = decode_token(token, 2, *bound_to)
     try:
-        moment, content = EPOCH + int(until) * MICROSECOND, json.loads(positions)
-    except (ValueError, OverflowError, RecursionError):
+        content = json.loads(positions)
+    except (ValueError, RecursionError):
         raise bad_token() from None
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise bad_token()
-    return moment, content
+    return read_instant(until), content

@@ -4,11 +4,17 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from services.kit.errors import ServiceError, invalid
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+Value = TypeVar("Value")
 
 
 def page_size(wanted: int) -> int:
@@ -38,6 +44,24 @@ def decode_token(token: str, length: int, *bound_to: str) -> list[str]:
     ):
         return content[1:]
     raise bad_token()
+
+
+def read_position(kind: Callable[[str], Value], text: str) -> Value:
+    """A position's text as the value that rows are compared with. Raises INVALID_PAGE_TOKEN for text that is none."""
+    try:
+        return kind(text)
+    except (ValueError, OverflowError):
+        raise bad_token() from None
+
+
+def instant_text(moment: datetime) -> str:
+    """An instant in a position: microseconds since 1970."""
+    return str((moment - EPOCH) // MICROSECOND)
+
+
+def read_instant(text: str) -> datetime:
+    """What `instant_text` has written. Raises INVALID_PAGE_TOKEN."""
+    return read_position(lambda microseconds: EPOCH + int(microseconds) * MICROSECOND, text)
 
 
 def bad_token() -> ServiceError:

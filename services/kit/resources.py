@@ -13,7 +13,7 @@ servicer needs the attribute `database`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -27,14 +27,12 @@ from services.kit.contract import ContractError, service_of
 from services.kit.database import Database, Statement, uuid7
 from services.kit.errors import ServiceError, not_found
 from services.kit.idempotency import once
-from services.kit.paging import bad_token, decode_token, encode_token, page_size
+from services.kit.paging import decode_token, encode_token, page_size, read_instant, read_position
 from services.kit.rows import RowMapping
 from services.kit.upsert import Upsert
 
 if TYPE_CHECKING:
     from services.kit.sealed import Sealed
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Resource:
@@ -131,17 +129,12 @@ class Resource:
     def _after(self, name: str, text: str) -> Any:
         """A page token's text of a column as what it is compared with. Raises INVALID_PAGE_TOKEN."""
         kind = self.table.c[name].type
-        try:
-            if isinstance(kind, sa.DateTime):
-                # Selected as microseconds, see rows.py.
-                return EPOCH + timedelta(microseconds=int(text))
-            if isinstance(kind, sa.Uuid):
-                UUID(text)
-            elif isinstance(kind, sa.Date):
-                date.fromisoformat(text)
-        except (ValueError, OverflowError):
-            raise bad_token() from None
-        return text
+        if isinstance(kind, sa.DateTime):
+            # Selected as microseconds, see rows.py.
+            return read_instant(text)
+        if isinstance(kind, sa.Uuid):
+            return read_position(UUID, text)
+        return read_position(date.fromisoformat, text) if isinstance(kind, sa.Date) else text
 
     def _bound_names(self, request: Any) -> tuple[str, ...]:
         dates = ("start_date", "end_date") if self._date else ()

@@ -1,6 +1,6 @@
 """A service's own audit log, read page by page; every service serves it to the others."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +12,11 @@ from services.kit.audit import audit_log
 from services.kit.caller import current
 from services.kit.database import Database, Statement, new_metadata
 from services.kit.errors import invalid
-from services.kit.paging import bad_token, decode_token, encode_token, page_size
+from services.kit.paging import decode_token, encode_token, instant_text, page_size, read_instant, read_position
 from vitalis.common.v1 import audit_pb2 as pb
 from vitalis.common.v1 import audit_pb2_grpc
 
 LOG = audit_log(new_metadata())
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 OPTIONAL = (
     "actor_role",
     "table_name",
@@ -85,7 +83,7 @@ class Trail:
         if request.page_token:
             parameters |= _position(decode_token(request.page_token, 2, *bound_to))
         rows = await self._database.fetch(self._statement(frozenset(parameters)), parameters)
-        tokens = [encode_token([str((row[0] - EPOCH) // MICROSECOND), str(row[1])], *bound_to) for row in rows[:size]]
+        tokens = [encode_token([instant_text(row[0]), str(row[1])], *bound_to) for row in rows[:size]]
         return pb.ListAuditEntriesResponse(
             entries=[self._entry(row) for row in rows[:size]],
             next_page_token=tokens[-1] if len(rows) > size else "",
@@ -126,10 +124,4 @@ def _instant_of(name: str, moment: Timestamp) -> datetime:
 
 def _position(values: list[str]) -> dict[str, Any]:
     """The entry after which a page begins. Raises INVALID_PAGE_TOKEN."""
-    try:
-        return {
-            "after_created_at": EPOCH + int(values[0]) * MICROSECOND,
-            "after_id": str(UUID(values[1])),
-        }
-    except (ValueError, OverflowError):
-        raise bad_token() from None
+    return {"after_created_at": read_instant(values[0]), "after_id": read_position(UUID, values[1])}

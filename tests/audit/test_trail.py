@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.kit.caller import Caller
 from tests.databases import ServiceDatabase
-from tests.harness import Running, make_trust, person, reason
+from tests.harness import Running, forged, make_trust, person, reason
 from tests.services import serving
 from vitalis.identity.v1 import audit_pb2 as pb
 from vitalis.identity.v1 import audit_pb2_grpc
@@ -191,7 +191,8 @@ async def test_a_token_is_of_one_list(both: Both) -> None:
     both.enter("identity", ada, 0, 4)
     token = (await both.trail(ada, page_size=2)).next_page_token
     assert await reason(both.trail(ada, page_token=token, action="LOGIN")) == "INVALID_PAGE_TOKEN"
-    assert await reason(both.trail(ada, page_token=token[:-4])) == "INVALID_PAGE_TOKEN"
+    for wrong in (token[:-4], forged(token, "now", "{}"), forged(token, "9" * 30, "{}"), forged(token, "0", "[")):
+        assert await reason(both.trail(ada, page_token=wrong)) == "INVALID_PAGE_TOKEN"
 
 
 async def test_an_instant_that_no_calendar_has_is_refused(both: Both) -> None:

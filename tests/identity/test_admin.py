@@ -14,7 +14,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from services.identity.tokens import fingerprint
 from services.kit.caller import Caller
-from tests.harness import failure, person, reason
+from tests.harness import failure, forged, person, reason
 from tests.identity.conftest import Identity
 from tests.people import insert_person, make_family
 from vitalis.identity.v1 import accounts_pb2, admin_pb2_grpc, users_pb2
@@ -112,6 +112,8 @@ async def test_the_list_is_paged(office: Office, root: Caller) -> None:
     for token, filters in ((first.next_page_token, {"role": "user"}), ("x", {}), (first.next_page_token + "x", {})):
         call = office.ask("ListPeople", root, page_size=2, page_token=token, **filters)
         assert await reason(call) == "INVALID_PAGE_TOKEN"
+    nowhere = office.ask("ListPeople", root, page_token=forged(first.next_page_token, "1 OR true"))
+    assert await reason(nowhere) == "INVALID_PAGE_TOKEN"
     assert await reason(office.ask("ListPeople", root, page_size=-1)) == "INVALID_FIELD"
     assert await reason(office.ask("ListPeople", root, email_prefix="\0")) == "INVALID_FIELD"
 

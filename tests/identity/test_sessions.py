@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from services.identity.settings import IdentitySettings
 from services.kit.caller import ANONYMOUS, Caller, CallerSigner
 from tests.databases import ServiceDatabase
-from tests.harness import failure, person, reason, write_key
+from tests.harness import failure, forged, person, reason, write_key
 from tests.identity.conftest import EMAIL, PASSWORD, Identity, running
 from vitalis.identity.v1 import sessions_pb2 as pb
 
@@ -259,16 +259,18 @@ async def test_sessions_come_page_by_page(identity: Identity) -> None:
     for _ in range(4):
         await identity.log_in()
     whole = [session.id for session in (await listed(identity, ada)).sessions]
-    pages, token = [], ""
+    pages, token, last = [], "", ""
     while True:
         page = await listed(identity, ada, page_size=2, page_token=token)
         pages.append([session.id for session in page.sessions])
         token = page.next_page_token
         if not token:
             break
+        last = token
     assert [len(page) for page in pages] == [2, 2, 1]
     assert list(chain(*pages)) == whole == sorted(whole, reverse=True)
-    assert await reason(listed(identity, ada, page_token="bad")) == "INVALID_PAGE_TOKEN"
+    for wrong in ("bad", forged(last, "yesterday")):
+        assert await reason(listed(identity, ada, page_token=wrong)) == "INVALID_PAGE_TOKEN"
 
 
 async def test_a_revoked_session_is_over_and_listed_no_more(identity: Identity) -> None:

@@ -1,13 +1,14 @@
 """Page tokens: they lead back to their position, and to nothing else."""
 
 import base64
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kit.errors import ServiceError
-from services.kit.paging import decode_token, encode_token, page_size
+from services.kit.paging import decode_token, encode_token, instant_text, page_size, read_instant
 
 positions = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1, max_size=4)
 parameters = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=4)
@@ -36,6 +37,18 @@ def refused(token: str, length: int, *bound_to: str) -> bool:
     with pytest.raises(ServiceError) as error:
         decode_token(token, length, *bound_to)
     return error.value.reason.name == "INVALID_PAGE_TOKEN"
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_an_instant_comes_back_to_the_microsecond(moment: datetime) -> None:
+    assert read_instant(instant_text(moment)) == moment
+
+
+@pytest.mark.parametrize("text", ["", "1.5", "now", "9" * 30, "-" + "9" * 18])
+def test_what_is_no_instant_is_refused(text: str) -> None:
+    with pytest.raises(ServiceError) as error:
+        read_instant(text)
+    assert error.value.reason.name == "INVALID_PAGE_TOKEN"
 
 
 @given(wanted=st.integers(-(2**31), 2**31 - 1))

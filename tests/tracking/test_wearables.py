@@ -8,7 +8,7 @@ from google.protobuf import field_mask_pb2, timestamp_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.harness import Running, failure, person, reason, service
+from tests.harness import Running, failure, forged, person, reason, service
 from tests.tracking.conftest import As
 from vitalis.tracking.v1 import wearables_pb2 as pb
 
@@ -185,6 +185,16 @@ async def test_a_page_token_is_bound_to_its_list(ada: As) -> None:
     assert (await failure(listed(ada, page_size=-1))).violations[0].field == "page_size"
     days = pb.ListDaysRequest(user_id=ada.id, page_token=token)
     assert await reason(ada.wearables("ListDays", days)) == "INVALID_PAGE_TOKEN"
+
+
+async def test_a_page_token_leads_to_a_day_or_nowhere(ada: As) -> None:
+    await put(ada, *(day(offset) for offset in range(3)))
+    token = (await listed(ada, page_size=1)).next_page_token
+    days = await ada.wearables("ListDays", pb.ListDaysRequest(user_id=ada.id, page_size=1))
+    for text in ("", "soon", "2024-02-30", "0000-01-01"):
+        assert await reason(listed(ada, page_token=forged(token, text, "garmin"))) == "INVALID_PAGE_TOKEN"
+        wrong = pb.ListDaysRequest(user_id=ada.id, page_token=forged(days.next_page_token, text))
+        assert await reason(ada.wearables("ListDays", wrong)) == "INVALID_PAGE_TOKEN"
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

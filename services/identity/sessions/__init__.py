@@ -34,7 +34,7 @@ from services.kit.audit import record
 from services.kit.caller import current
 from services.kit.database import Database, Statement
 from services.kit.errors import ServiceError, not_found
-from services.kit.paging import decode_token, encode_token, page_size
+from services.kit.paging import decode_token, encode_token, page_size, read_position
 from vitalis.identity.v1 import sessions_pb2 as pb
 from vitalis.identity.v1 import sessions_pb2_grpc
 
@@ -158,7 +158,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
         )
         if request.page_token:
             (last,) = decode_token(request.page_token, 1, "sessions")
-            query = query.where(sessions.c.id < UUID(last))
+            query = query.where(sessions.c.id < read_position(UUID, last))
         async with self._database.transaction() as connection:
             rows = (await connection.execute(query)).all()
         more = encode_token([str(rows[size - 1].id)], "sessions") if len(rows) > size else ""

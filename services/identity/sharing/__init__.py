@@ -40,7 +40,7 @@ from services.kit.caller import Caller, current
 from services.kit.database import Database, Statement, uuid7
 from services.kit.errors import ServiceError, invalid, not_found
 from services.kit.idempotency import once
-from services.kit.paging import decode_token, encode_token, page_size
+from services.kit.paging import decode_token, encode_token, page_size, read_position
 from vitalis.identity.v1 import sharing_pb2 as pb
 from vitalis.identity.v1 import sharing_pb2_grpc
 
@@ -237,7 +237,7 @@ class GrantsServicer(sharing_pb2_grpc.GrantsServiceServicer):
         parameters = {**parameters, "page_limit": size + 1}
         if request.page_token:
             (after,) = decode_token(request.page_token, 1, bound_to)
-            parameters["after"] = after
+            parameters["after"] = read_position(UUID, after)
         rows = await self._database.fetch(following if request.page_token else first, parameters)
         token = encode_token([str(rows[size - 1][0])], bound_to) if len(rows) > size else ""
         return rows[:size], token

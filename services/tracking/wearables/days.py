@@ -1,5 +1,6 @@
 """One row a day across sources: every value is that of the most preferred source that has one."""
 
+from datetime import date
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from services.kit.caller import current
 from services.kit.database import Database, Statement
-from services.kit.paging import decode_token, encode_token, page_size
+from services.kit.paging import decode_token, encode_token, page_size, read_position
 from services.tracking.wearables.tables import wearable_daily
 from vitalis.tracking.v1 import wearables_pb2 as pb
 
@@ -72,7 +73,8 @@ async def list_days(database: Database, request: pb.ListDaysRequest) -> pb.ListD
     start, end = request.start_date or FIRST, request.end_date or LAST
     bound_to = ("ListDays", start, end, *preferred)
     if request.page_token:
-        (end,) = decode_token(request.page_token, 1, *bound_to)
+        (last,) = decode_token(request.page_token, 1, *bound_to)
+        end = read_position(date.fromisoformat, last).isoformat()
     # The day that a token names is the last one of the page before it.
     skip = 1 if request.page_token else 0
     parameters = {

@@ -9,7 +9,7 @@ import pytest
 from services.identity.sharing import MOST_A_DAY
 from services.identity.sharing.terms import TERMS_VERSION
 from services.kit.caller import ANONYMOUS, Caller
-from tests.harness import failure, reason
+from tests.harness import failure, forged, reason
 from tests.identity.sharing.people import ADA, CARLA, EVE, Sharing, draft, instant
 from vitalis.identity.v1 import sharing_pb2 as pb
 
@@ -402,7 +402,7 @@ async def test_pages(sharing: Sharing, ada: Caller, carla: Caller, eve: Caller) 
                 break
             last = token
         assert found == ids
-        for wrong in ("x", last + "x"):
+        for wrong in ("x", last + "x", forged(last, "x")):
             assert await reason(sharing.call(method, caller, page_token=wrong)) == "INVALID_PAGE_TOKEN"
         assert list(getattr(await sharing.call(method, eve), field)) == []
     first = (await sharing.call("ListGrants", ada, page_size=1)).next_page_token
