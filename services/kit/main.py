@@ -50,20 +50,25 @@ async def _run(service: Service[Settings], command: str, action: Callable[..., A
     vault = _vault(service.name, settings)
     database = Database(settings.database_url.get_secret_value(), settings.database_pool_size, vault)
     try:
+        await _open(service.name, database)
+        parts = service.build(settings, database)
+        try:
+            await action(service.name, settings, database, parts)
+        finally:
+            for channel in parts.channels:
+                await channel.close()
+    finally:
+        await database.close()
+
+
+async def _open(name: str, database: Database) -> None:
+    """Opens the pool; ends the process if the database cannot be used."""
+    try:
         await database.open()
     except psycopg_pool.PoolTimeout:
-        await database.close()
-        sys.exit(f"{service.name}: the database cannot be reached")
+        sys.exit(f"{name}: the database cannot be reached")
     except UnsafeRole as error:
-        await database.close()
-        sys.exit(f"{service.name}: {error}")
-    parts = service.build(settings, database)
-    try:
-        await action(service.name, settings, database, parts)
-    finally:
-        for channel in parts.channels:
-            await channel.close()
-        await database.close()
+        sys.exit(f"{name}: {error}")
 
 
 def _vault(name: str, settings: ServiceSettings) -> Vault | None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,23 @@ from vitalis.tracking.v1 import imports_pb2, imports_pb2_grpc, wearables_pb2, we
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+BROKEN = """
+from services.kit.main import main
+from services.kit.parts import Service
+from services.kit.settings import ServiceSettings
+
+def build(settings, database):
+    pools.append(database.pool)
+    print("closed" if database.pool.closed else "open")
+    raise LookupError
+
+pools = []
+try:
+    main(Service("tracking", ServiceSettings, build))
+except LookupError:
+    print("closed" if pools[0].closed else "open")
+"""
 
 
 def free_port() -> int:
@@ -62,10 +79,11 @@ class Process:
                 await asyncio.sleep(0.1)
 
 
-@asynccontextmanager
-async def serving(tmp_path: Path, database: ServiceDatabase, **settings: str) -> AsyncIterator[Process]:
-    trust, port = make_trust(tmp_path), free_port()
-    environment = {
+def environment(
+    tmp_path: Path, database: ServiceDatabase, trust: Trust, port: int, **settings: str
+) -> Mapping[str, str]:
+    """What tracking needs to run."""
+    return {
         **os.environ,
         "TRACKING_LISTEN": f"127.0.0.1:{port}",
         "TRACKING_DATABASE_URL": database.app_url,
@@ -75,8 +93,18 @@ async def serving(tmp_path: Path, database: ServiceDatabase, **settings: str) ->
         "TRACKING_GRACE_SECONDS": "20",
         **{f"TRACKING_{name.upper()}": value for name, value in settings.items()},
     }
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path, database: ServiceDatabase, **settings: str) -> AsyncIterator[Process]:
+    trust, port = make_trust(tmp_path), free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.tracking", "serve", env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "services.tracking",
+        "serve",
+        env=environment(tmp_path, database, trust, port, **settings),
+        stderr=asyncio.subprocess.PIPE,
     )
     running = Process(process, port, trust)
     reading = asyncio.create_task(running.read_log())
@@ -216,9 +244,9 @@ async def test_spans_join_the_callers_trace(tmp_path: Path, database: ServiceDat
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
 async def test_missing_settings_are_named(command: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKING_")}
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("TRACKING_")}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.tracking", command, env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "services.tracking", command, env=bare, stderr=asyncio.subprocess.PIPE
     )
     _, log = await process.communicate()
     assert process.returncode == 2
@@ -229,6 +257,21 @@ async def test_missing_settings_are_named(command: str) -> None:
         "setting TRACKING_TRUSTED_CALLERS_FILE",
         "setting TRACKING_OBJECT_STORE_URL",
     }
+
+
+async def test_a_service_that_cannot_be_put_together_leaves_no_connection_behind(
+    tmp_path: Path, database: ServiceDatabase
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        BROKEN,
+        "serve",
+        env=environment(tmp_path, database, make_trust(tmp_path), 0),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert (process.returncode, output.decode().split()) == (0, ["open", "closed"])
 
 
 async def test_a_port_in_use_is_said(tmp_path: Path, database: ServiceDatabase) -> None:
