@@ -28,7 +28,8 @@ from services.identity.second_factors.manage import SecondFactorsServicer
 from services.identity.second_factors.notices import Notices
 from services.identity.second_factors.passkey_rpcs import PasskeysServicer
 from services.identity.second_factors.proof import Proofs
-from services.identity.sessions import Sessions, SessionsServicer
+from services.identity.sessions import SessionsServicer
+from services.identity.sessions.store import Sessions
 from services.identity.settings import IdentitySettings
 from services.identity.sharing import GrantsServicer
 from services.identity.sharing.invitations import Invitations

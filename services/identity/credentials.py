@@ -12,8 +12,8 @@ from services.identity.attempts import Attempts
 from services.identity.base import metadata
 from services.identity.credential_mail import CredentialMail
 from services.identity.passwords import Passwords
-from services.identity.sessions import end_sessions, find_credentials, this_session
-from services.identity.sessions.store import PASSWORD_CHANGED
+from services.identity.sessions import find_credentials, this_session
+from services.identity.sessions.store import PASSWORD_CHANGED, end_sessions
 from services.identity.sessions.store import PASSWORD_RESET as ENDED_BY_RESET
 from services.identity.users import acting, normalise_email, users
 from services.identity.verification import (

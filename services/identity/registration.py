@@ -18,8 +18,8 @@ from services.identity.attempts import Attempts
 from services.identity.letters import Letters
 from services.identity.mail import ATTEMPTS, Mailer
 from services.identity.passwords import Passwords
-from services.identity.sessions import Sessions, is_registered, wrong_credentials
-from services.identity.sessions.store import ACTIVE
+from services.identity.sessions import is_registered, wrong_credentials
+from services.identity.sessions.store import ACTIVE, Sessions
 from services.identity.users import PUBLIC, acting, normalise_email, to_message, users
 from services.identity.verification import EMAIL_VERIFY, create_token, find_owner, token_invalid, use_token
 from services.kit.database import Database, Statement, uuid7

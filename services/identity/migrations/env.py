@@ -9,7 +9,7 @@ from services.identity.privacy.tables import consents
 from services.identity.second_factors.challenges import challenges
 from services.identity.second_factors.passkeys import passkeys
 from services.identity.second_factors.totp import totp_factors
-from services.identity.sessions import sessions
+from services.identity.sessions.store import sessions
 from services.identity.sharing.tables import grants
 from services.kit.migrate import run_environment
 

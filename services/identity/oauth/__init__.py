@@ -17,7 +17,8 @@ from services.identity.oauth.relying_party import Person
 from services.identity.oauth.tables import FIND_IDENTITY
 from services.identity.second_factors.factors import SecondFactors
 from services.identity.second_factors.proof import Proofs
-from services.identity.sessions import Sessions, find_credentials
+from services.identity.sessions import find_credentials
+from services.identity.sessions.store import Sessions
 from services.identity.users import PUBLIC, REACHABLE, acting, normalise_email, to_message, users
 from services.kit.database import Database, uuid7
 from services.kit.errors import ServiceError

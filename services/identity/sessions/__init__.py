@@ -19,7 +19,6 @@ from services.identity.sessions.store import (
     ACTIVE,
     LOGGED_OUT,
     REVOKED,
-    Lifetimes,
     Owner,
     Sessions,
     account_suspended,
@@ -37,8 +36,6 @@ from services.kit.errors import ServiceError, not_found
 from services.kit.paging import decode_token, encode_token, page_size, read_position
 from vitalis.identity.v1 import sessions_pb2 as pb
 from vitalis.identity.v1 import sessions_pb2_grpc
-
-__all__ = ["Lifetimes", "Sessions", "SessionsServicer", "end_session", "end_sessions", "sessions"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
