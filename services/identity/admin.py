@@ -18,7 +18,7 @@ from services.identity.sessions.store import FORCED, SUSPENDED, end_sessions
 from services.identity.users import normalise_email, timestamp, users
 from services.kit import audit
 from services.kit.caller import current
-from services.kit.database import Database
+from services.kit.database import Database, changed_at
 from services.kit.errors import ServiceError, not_found
 from services.kit.paging import decode_token, encode_token, page_size, read_position
 from services.kit.rows import RowMapping
@@ -197,8 +197,8 @@ async def _lock(connection: AsyncConnection, user_id: str) -> Any:
 
 
 async def _change(connection: AsyncConnection, user_id: str, values: dict[str, Any]) -> None:
-    later = sa.func.greatest(sa.func.now(), users.c.updated_at + sa.text("interval '1 microsecond'"))
-    await connection.execute(sa.update(users).where(SUBJECT).values(**values, updated_at=later), {"subject": user_id})
+    statement = sa.update(users).where(SUBJECT).values(**values, updated_at=changed_at(users))
+    await connection.execute(statement, {"subject": user_id})
 
 
 async def _read(connection: AsyncConnection, user_id: str) -> pb.Person:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from services.identity.base import metadata
 from services.identity.timezones import canonical
 from services.identity.users import LIVING, users
-from services.kit.database import Database, Statement
+from services.kit.database import Database, Statement, changed_at
 from services.kit.errors import ServiceError, invalid, not_found
 from services.kit.rows import RowMapping
 from vitalis.identity.v1 import preferences_pb2 as pb
@@ -103,13 +103,11 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServiceServicer):
             if sent.etag and sent.etag != preferences.etag:
                 raise ServiceError("ETAG_MISMATCH", "the preferences have changed since they were read")
             if values := changes(sent, preferences, list(request.update_mask.paths)):
-                later = sa.func.greatest(
-                    sa.func.now(), user_preferences.c.updated_at + sa.text("interval '1 microsecond'")
-                )
+                updated_at = changed_at(user_preferences)
                 upsert = (
                     postgresql.insert(user_preferences)
                     .values(user_id=sa.bindparam("user_id", type_=sa.Uuid(as_uuid=False)), **values)
-                    .on_conflict_do_update(index_elements=["user_id"], set_={**values, "updated_at": later})
+                    .on_conflict_do_update(index_elements=["user_id"], set_={**values, "updated_at": updated_at})
                     .returning(*COLUMNS)
                 )
                 preferences = PREFERENCES.read((await connection.execute(upsert, mine)).one())

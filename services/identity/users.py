@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.base import metadata
 from services.kit.caller import Caller, current
-from services.kit.database import Database, Statement, now
+from services.kit.database import Database, Statement, changed_at, now
 from services.kit.errors import ServiceError, Violation, invalid, not_found
 from services.kit.rows import RowMapping
 from services.kit.sealed import Sealed
@@ -180,8 +180,7 @@ async def _change(connection: AsyncConnection, user_id: UUID, values: dict[str, 
     if born := values.get("date_of_birth"):
         check_age(date.fromisoformat(born), now().date())
     values = await SEALED.seal(connection, user_id, values)
-    later = sa.func.greatest(sa.func.now(), users.c.updated_at + sa.text("interval '1 microsecond'"))
-    statement = sa.update(users).where(users.c.id == user_id).values(**values, updated_at=later)
+    statement = sa.update(users).where(users.c.id == user_id).values(**values, updated_at=changed_at(users))
     try:
         row = (await connection.execute(statement.returning(*OWN_PROFILE))).one()
     except IntegrityError as error:

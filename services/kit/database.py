@@ -65,6 +65,11 @@ def owned() -> tuple[sa.Column[Any], ...]:
     )
 
 
+def changed_at(table: sa.Table) -> sa.ColumnElement[datetime]:
+    """The `updated_at` of a row that changes: now, and later than before, because etags are made of it."""
+    return sa.func.greatest(sa.func.now(), table.c.updated_at + sa.text("interval '1 microsecond'"))
+
+
 def uuid7() -> UUID:
     """A UUID of version 7 (RFC 9562): its first 48 bits are the milliseconds since 1970, so new keys sort last."""
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
 from services.kit.contract import ContractError, service_of
-from services.kit.database import Database, Statement, uuid7
+from services.kit.database import Database, Statement, changed_at, uuid7
 from services.kit.errors import ServiceError, not_found
 from services.kit.idempotency import once
 from services.kit.paging import decode_token, encode_token, page_size, read_instant, read_position
@@ -199,11 +199,10 @@ class Resource:
         """Changes a row that `lock` has locked; the message as stored."""
         if self.sealed:
             values = await self.sealed.seal(connection, UUID(row_id), values)
-        later = sa.func.greatest(sa.func.now(), self.table.c.updated_at + sa.text("interval '1 microsecond'"))
         statement = (
             sa.update(self.table)
             .where(*self._is_row())
-            .values({**_bindable(self.table, values), **self._cleared, "updated_at": later})
+            .values({**_bindable(self.table, values), **self._cleared, "updated_at": changed_at(self.table)})
             .returning(*self._columns)
         )
         return self._read(connection, (await connection.execute(statement, _key(row_id))).one())

@@ -37,7 +37,7 @@ from services.identity.users import LIVING as LIVING_PERSON
 from services.identity.users import email_unverified, normalise_email, users
 from services.kit import audit
 from services.kit.caller import Caller, current
-from services.kit.database import Database, Statement, uuid7
+from services.kit.database import Database, Statement, changed_at, uuid7
 from services.kit.errors import ServiceError, invalid, not_found
 from services.kit.idempotency import once
 from services.kit.paging import decode_token, encode_token, page_size, read_position
@@ -49,7 +49,6 @@ WHAT = "grant"
 # Each is a mail to somebody who may not have asked for one.
 MOST_A_DAY = 20
 INVITATION_LASTS = sa.text("interval '14 days'")
-LATER = sa.func.greatest(sa.func.now(), grants.c.updated_at + sa.text("interval '1 microsecond'"))
 GET = Statement(sa.select(*COLUMNS).where(*MINE))
 NEWEST = (
     sa.select(*COLUMNS).where(MINE[0]).order_by(grants.c.id.desc()).limit(sa.bindparam("page_limit", type_=sa.Integer))
@@ -274,7 +273,7 @@ async def _lock_offer(connection: AsyncConnection, owner_id: str, token: str) ->
 
 async def _change(connection: AsyncConnection, grant: pb.Grant, values: dict[str, Any]) -> pb.Grant:
     """Changes a grant that is locked; as stored."""
-    statement = sa.update(grants).where(*MINE).values(**values, updated_at=LATER).returning(*COLUMNS)
+    statement = sa.update(grants).where(*MINE).values(**values, updated_at=changed_at(grants)).returning(*COLUMNS)
     row = (await connection.execute(statement, {"owner": grant.user_id, "grant": grant.id})).one()
     changed: pb.Grant = GRANTS.read(row)
     return changed
@@ -290,7 +289,7 @@ async def _end(connection: AsyncConnection, grant: pb.Grant, status: str) -> pb.
 async def _retire_overdue(connection: AsyncConnection, owner_id: str, which: sa.ColumnElement[bool]) -> None:
     """Marks what has run out, so that it does not stand in the way of a new grant."""
     overdue = (grants.c.user_id == UUID(owner_id), which, grants.c.status.in_(LIVING), STANDING == EXPIRED)
-    ended = {"status": EXPIRED, "ended_at": sa.func.now(), "token_sha256": None, "updated_at": LATER}
+    ended = {"status": EXPIRED, "ended_at": sa.func.now(), "token_sha256": None, "updated_at": changed_at(grants)}
     await connection.execute(sa.update(grants).where(*overdue).values(ended))
 
 
