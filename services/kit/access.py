@@ -6,9 +6,10 @@ import structlog
 
 from services.kit.audit import record
 from services.kit.caller import ANONYMOUS, GATEWAY, Caller
-from services.kit.contract import MENTAL_WELLNESS, Rpc
+from services.kit.contract import Rpc
 from services.kit.database import Database
 from services.kit.errors import DENIALS
+from services.kit.personal import MENTAL_WELLNESS
 from vitalis.options.v1 import options_pb2
 
 log = structlog.get_logger()

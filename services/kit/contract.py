@@ -18,7 +18,6 @@ from vitalis.options.v1 import options_pb2, rules_pb2
 REQUIRED = field_behavior_pb2.REQUIRED
 OUTPUT_ONLY = field_behavior_pb2.OUTPUT_ONLY
 IMMUTABLE = field_behavior_pb2.IMMUTABLE
-MENTAL_WELLNESS = "mental_wellness"
 
 
 class ContractError(Exception):

@@ -20,8 +20,10 @@ OWNER = "user_id"
 AUDIT_LOG = "audit_log"
 # Destroyed before anything else, and never exported.
 DATA_KEYS = "data_keys"
-# `sa.Table(…, info={CATEGORY: "mental_wellness"})`: what can be erased by itself.
+# `sa.Table(…, info={CATEGORY: MENTAL_WELLNESS})`: what can be erased by itself.
 CATEGORY = "category"
+MENTAL_WELLNESS = "mental_wellness"
+# What everything else is.
 GENERAL = "general"
 # Of a column's `info`: the purpose of the key that its values are encrypted with (vault.py).
 ENCRYPTED = "encrypted"

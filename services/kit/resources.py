@@ -28,6 +28,7 @@ from services.kit.database import Database, Statement, changed_at, uuid7
 from services.kit.errors import ServiceError, not_found
 from services.kit.idempotency import once
 from services.kit.paging import decode_token, encode_token, page_size, read_instant, read_position
+from services.kit.personal import GENERAL
 from services.kit.rows import RowMapping
 from services.kit.upsert import Upsert
 
@@ -65,7 +66,7 @@ class Resource:
         provenance: tuple[str, ...] = (),
         idempotency_keys: sa.Table | None = None,
         encrypted: tuple[str, ...] = (),
-        purpose: str = "general",
+        purpose: str = GENERAL,
     ) -> None:
         if looked_up := [name for name in encrypted if name in (*order_by, *filters, date_column)]:
             raise ContractError(f"{what}: {', '.join(looked_up)} is encrypted, and cannot be looked up")

@@ -30,10 +30,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.kit.errors import ServiceError
 from services.kit.keyset import KeysetError, MasterKeys, key_id
 from services.kit.personal import ENCRYPTED as ENCRYPTED
+from services.kit.personal import GENERAL as GENERAL
+from services.kit.personal import MENTAL_WELLNESS as MENTAL_WELLNESS
 
 log = structlog.get_logger()
-GENERAL = "general"
-MENTAL_WELLNESS = "mental_wellness"
 PURPOSES = (GENERAL, MENTAL_WELLNESS)
 VERSION = b"\x01"
 NONCE_BYTES = 12

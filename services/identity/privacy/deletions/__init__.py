@@ -18,6 +18,7 @@ from services.kit.caller import current
 from services.kit.database import Database, uuid7
 from services.kit.errors import ServiceError
 from services.kit.jobs import Jobs, Task
+from services.kit.personal import MENTAL_WELLNESS
 from services.kit.resources import Resource, list_
 from vitalis.identity.v1 import deletions_pb2 as pb
 from vitalis.identity.v1 import deletions_pb2_grpc as pb_grpc
@@ -25,7 +26,6 @@ from vitalis.identity.v1 import deletions_pb2_grpc as pb_grpc
 Context = grpc.aio.ServicerContext[Any, Any]
 # VIT 10. ONB 6.1 has 90 days, which keep for longer what somebody wants gone.
 GRACE = timedelta(days=30)
-MENTAL_WELLNESS = "mental_wellness"
 
 DELETIONS = Resource(
     pb.Deletion,
