@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.server import PASSWORD, Server
+from tests.client.server import Server
+from tests.client.server.base import PASSWORD
 from vitalis_client import FileSessions, Vitalis
 from vitalis_client.http import Http
 

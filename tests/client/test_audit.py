@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from typer.testing import CliRunner, Result
 
-from tests.client.server import NOW, OWNER_ID, USER_ID, Server, bad_query, cut, reply
+from tests.client.server import Server
+from tests.client.server.base import NOW, OWNER_ID, USER, USER_ID, Place, bad_query, cut, reply
 from vitalis.common.v1 import audit_pb2 as common_pb2
 from vitalis.identity.v1 import audit_pb2
 from vitalis_client import Vitalis
@@ -32,11 +32,8 @@ class AuditServer(Server):
         entry.created_at.FromDatetime(NOW)
         self.entries.insert(0, entry)
 
-    def _app(self) -> Starlette:
-        app = super()._app()
-        path = "/api/v1/users/{user_id}/audit-trail"
-        app.router.routes.append(self._route("GET", path, self.list_audit_trail, needs_token=True))
-        return app
+    def places(self) -> list[Place]:
+        return [*super().places(), ("GET", USER + "/audit-trail", self.list_audit_trail)]
 
     async def list_audit_trail(self, request: Request) -> Response:
         if problem := bad_query(request, audit_pb2.ListAuditTrailRequest):

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.client.server import CODE, PASSWORD, Fault, Server
+from tests.client.server import Server
+from tests.client.server.accounts import CODE
+from tests.client.server.base import PASSWORD, Fault
 from vitalis.tracking.v1 import imports_pb2, wearables_pb2
 from vitalis_client import FileSessions, Vitalis, __version__
 from vitalis_client.cli import app

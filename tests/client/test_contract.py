@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.client.server import to_json
+from tests.client.server.base import to_json
 from tests.rpcs import rpcs
 from vitalis.tracking.v1 import wearables_pb2
 from vitalis_client.cli.tables import DAYS

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.server import Fault, Server, error
+from tests.client.server import Server
+from tests.client.server.base import Fault, error
 from vitalis.tracking.v1 import imports_pb2
 from vitalis_client import Vitalis, VitalisError
 

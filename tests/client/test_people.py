@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from typer.testing import CliRunner, Result
 
-from tests.client.server import NOW, PASSWORD, Server, bad_query, cut, person, refuse, reply
+from tests.client.server import Server
+from tests.client.server.accounts import person
+from tests.client.server.base import NOW, PASSWORD, USER, Place, bad_query, cut, refuse, reply
 from vitalis.identity.v1 import accounts_pb2, preferences_pb2, users_pb2
 from vitalis_client import Vitalis, VitalisError
 from vitalis_client.cli import app
@@ -34,24 +35,22 @@ class PeopleServer(Server):
         self.home.members.add(id="m2", display_name="Bob\x1b[31m", username="bob")
         super().__init__()
 
-    def _app(self) -> Starlette:
-        app, user = super()._app(), "/api/v1/users/{user_id}"
-        for route in (
-            ("PATCH", user, self.update_user),
-            ("GET", user + "/preferences", self.get_preferences),
-            ("PATCH", user + "/preferences", self.update_preferences),
-            ("GET", user + "/account", self.account),
-            ("POST", user + "/account:join", self.join),
-            ("POST", user + "/account:declineInvitation", self.join),
-            ("POST", user + "/account:leave", self.account),
-            ("POST", user + "/account-members/{id}:remove", self.member),
-            ("POST", user + "/account-members/{id}:makeOwner", self.member),
-            ("POST", user + "/account-invitations", self.invite),
-            ("GET", user + "/account-invitations", self.list_invitations),
-            ("POST", user + "/account-invitations/{id}:revoke", self.revoke),
-        ):
-            app.router.routes.append(self._route(*route, needs_token=True))
-        return app
+    def places(self) -> list[Place]:
+        return [
+            *super().places(),
+            ("PATCH", USER, self.update_user),
+            ("GET", USER + "/preferences", self.get_preferences),
+            ("PATCH", USER + "/preferences", self.update_preferences),
+            ("GET", USER + "/account", self.account),
+            ("POST", USER + "/account:join", self.join),
+            ("POST", USER + "/account:declineInvitation", self.join),
+            ("POST", USER + "/account:leave", self.account),
+            ("POST", USER + "/account-members/{id}:remove", self.member),
+            ("POST", USER + "/account-members/{id}:makeOwner", self.member),
+            ("POST", USER + "/account-invitations", self.invite),
+            ("GET", USER + "/account-invitations", self.list_invitations),
+            ("POST", USER + "/account-invitations/{id}:revoke", self.revoke),
+        ]
 
     async def change(self, request: Request, stored: Any) -> Response:
         sent = json_format.Parse(await request.body(), type(stored)())

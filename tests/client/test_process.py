@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.server import PASSWORD, Server
+from tests.client.server import Server
+from tests.client.server.base import PASSWORD
 from vitalis.tracking.v1 import imports_pb2
 from vitalis_client import Vitalis
 

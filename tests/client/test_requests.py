@@ -5,7 +5,9 @@ from datetime import date
 
 import pytest
 
-from tests.client.server import PASSWORD, RULE, Fault, Server
+from tests.client.server import Server
+from tests.client.server.accounts import RULE
+from tests.client.server.base import PASSWORD, Fault
 from vitalis_client import Unreachable, Violation, Vitalis, VitalisError
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.client.server import APP_CODE, PASSWORD, RECOVERY_CODE, Server
+from tests.client.server import Server
+from tests.client.server.accounts import APP_CODE, RECOVERY_CODE
+from tests.client.server.base import PASSWORD
 from vitalis_client import SecondFactorNeeded, Vitalis, VitalisError
 from vitalis_client.cli import account, app
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.server import CODE, PASSWORD, Fault, Server
+from tests.client.server import Server
+from tests.client.server.accounts import CODE
+from tests.client.server.base import PASSWORD, Fault
 from vitalis_client import FileSessions, NotLoggedIn, Session, Vitalis, VitalisError
 
 REFRESH = """

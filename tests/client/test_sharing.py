@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.client.server import OWNER_ID, Server
+from tests.client.server import Server
+from tests.client.server.base import OWNER_ID
 from vitalis_client import Vitalis, VitalisError
 from vitalis_client.cli import app
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from examples.apple_health import Truth, write_export
 from local.mailbox import wait_for_code
 from local.runner import Stack
-from tests.client.server import PASSWORD
+from tests.client.server.base import PASSWORD
 from vitalis_client import FileSessions, Vitalis, VitalisError
 from vitalis_client.cli import app
 

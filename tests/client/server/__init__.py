@@ -1,0 +1,15 @@
+"""A server that speaks the contract over real HTTP, and that can be told to fail.
+
+What it answers is printed from the contract's own messages, and query
+parameters that a request's message has no field for are refused, so the client
+cannot drift from the protos here.
+"""
+
+from tests.client.server.accounts import Accounts
+from tests.client.server.imports import Imports
+from tests.client.server.records import Records
+from tests.client.server.sharing import Sharing
+
+
+class Server(Accounts, Imports, Sharing, Records):
+    """One person's server."""
