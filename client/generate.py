@@ -69,12 +69,14 @@ class Contract:
         return next(field.type_name for field in self.messages[method.output_type].field if field.name == body)
 
     def reachable(self) -> list[str]:
-        """Every message that an answer can hold, each after the messages that it holds."""
+        """Every message that an answer can hold, each after the messages that it holds, but for itself."""
         found: list[str] = []
+        seen: set[str] = set()
 
         def visit(name: str) -> None:
-            if name in found or name not in self.messages:
+            if name in seen or name not in self.messages:
                 return
+            seen.add(name)
             for field in self.messages[name].field:
                 if field.type == Field.TYPE_MESSAGE:
                     visit(field.type_name)

@@ -3,8 +3,11 @@
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2
 
 from tests.client.server.base import to_json
 from tests.rpcs import rpcs
@@ -81,3 +84,22 @@ def test_a_table_of_days_has_a_place_for_every_value() -> None:
 
 def test_ids_are_escaped_in_urls() -> None:
     assert routes.GET_IMPORT.url(user_id="me", id="a/b?c") == "/api/v1/users/me/imports/a%2Fb%3Fc"
+
+
+def test_a_message_can_hold_others_of_its_kind(generate: ModuleType, tmp_path: Path) -> None:
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="tree.proto", package="vitalis.tree.v1")
+    tree = file.message_type.add(name="Tree")
+    tree.field.add(name="branches", number=1, label=field.LABEL_REPEATED, type=field.TYPE_MESSAGE)
+    tree.field[0].type_name = ".vitalis.tree.v1.Tree"
+    grow = file.service.add(name="TreeService").method.add(name="GetTree", output_type=".vitalis.tree.v1.Tree")
+    grow.options.Extensions[annotations_pb2.http].get = "/api/v1/tree"
+    file.source_code_info.SetInParent()
+    contract = tmp_path / "contract.binpb"
+    contract.write_bytes(descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString())
+    generate.main(contract, tmp_path)
+    written: dict[str, Any] = {"__name__": "written"}
+    exec((tmp_path / "models.py").read_text(), written)
+    written["Tree"].model_rebuild(_types_namespace=written)
+    read = written["Tree"].model_validate_json('{"branches": [{"branches": [{}]}]}')
+    assert read.branches[0].branches[0].branches == []
