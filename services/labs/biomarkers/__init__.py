@@ -1,0 +1,1 @@
+"""The biomarker dictionary: what laboratories measure, under which names, in which units."""
