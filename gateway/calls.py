@@ -12,7 +12,7 @@ from gateway.contract import Audience, Rpc, Rule
 from gateway.decode import ME, PERSON_FIELD, RequestDecoder, bind
 from gateway.encode import Answer, ResponseEncoder
 from gateway.exchange import Exchange, Watch, header_text, if_match, is_json
-from gateway.replies import Headers, error_body
+from gateway.replies import Headers, error_body, etag_header
 from gateway.routing import Match
 from gateway.template import Template
 from services.kit.errors import ServiceError, from_rpc_error, invalid
@@ -106,7 +106,7 @@ class UnaryRoute(Route):
                 call.cancel()
                 raise
         answer = self.encode(data)
-        await exchange.reply(200, answer.body, answer.content_type, etag_header(answer))
+        await exchange.reply(200, answer.body, answer.content_type, etag_header(answer.etag))
 
 
 class StreamRoute(Route):
@@ -158,13 +158,6 @@ class StreamRoute(Route):
 def draining() -> ServiceError:
     """The error of a request that the gateway's end cut short."""
     return ServiceError("UNAVAILABLE", "the gateway is shutting down; try again", retry_after_seconds=1)
-
-
-def etag_header(answer: Answer) -> Headers | None:
-    """`ETag` with its quotes, for a resource that has one."""
-    if not answer.etag or not answer.etag.isascii() or not answer.etag.isprintable() or '"' in answer.etag:
-        return None
-    return [(b"etag", f'"{answer.etag}"'.encode())]
 
 
 def _to_binary(message: Message) -> bytes:

@@ -58,7 +58,7 @@ def error_body(error: ServiceError, status: int | None = None) -> bytes:
 
 
 def error_headers(error: ServiceError) -> Headers:
-    """What HTTP says beside the body: `Retry-After` in seconds, `WWW-Authenticate`."""
+    """What HTTP says beside the body: `Retry-After` in seconds, `WWW-Authenticate`, the `ETag` of what has changed."""
     headers: Headers = []
     if error.retry_after_seconds is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_seconds))).encode()))
@@ -66,4 +66,13 @@ def error_headers(error: ServiceError) -> Headers:
         headers.append((b"www-authenticate", b'Bearer error="invalid_token"'))
     elif error.reason.http_status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if error.reason.name == "ETAG_MISMATCH":
+        headers += etag_header(error.metadata.get("etag", ""))
     return headers
+
+
+def etag_header(etag: str) -> Headers:
+    """`ETag` with its quotes; nothing for a resource that has none."""
+    if not etag or not etag.isascii() or not etag.isprintable() or '"' in etag:
+        return []
+    return [(b"etag", f'"{etag}"'.encode())]

@@ -14,10 +14,11 @@ import grpc
 from protobuf import DescField, DescFieldValueMessage, Message
 
 from gateway.bodies import FileBody, file_body
-from gateway.calls import Route, etag_header
+from gateway.calls import Route
 from gateway.contract import ContractError, Rpc, Rule
 from gateway.decode import is_upload
 from gateway.exchange import Exchange, Watch, refuse_encoding, too_large
+from gateway.replies import etag_header
 from gateway.template import Template
 from services.kit.errors import from_rpc_error
 
@@ -70,7 +71,7 @@ class UploadRoute(Route):
             finally:
                 call.cancel()
         answer = self.encode(reply)
-        await exchange.reply(200, answer.body, answer.content_type, etag_header(answer))
+        await exchange.reply(200, answer.body, answer.content_type, etag_header(answer.etag))
 
     async def _stream(self, exchange: Exchange, call: Any, first: bytes, chunks: AsyncIterator[bytes]) -> bytes:
         """The service's answer, which may come before the end of the file."""

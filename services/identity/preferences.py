@@ -17,7 +17,7 @@ from services.identity.base import metadata
 from services.identity.timezones import canonical
 from services.identity.users import LIVING, users
 from services.kit.database import Database, Statement, changed_at
-from services.kit.errors import ServiceError, invalid, not_found
+from services.kit.errors import etag_mismatch, invalid, not_found
 from services.kit.rows import RowMapping
 from vitalis.identity.v1 import preferences_pb2 as pb
 from vitalis.identity.v1 import preferences_pb2_grpc
@@ -101,7 +101,7 @@ class PreferencesServicer(preferences_pb2_grpc.PreferencesServiceServicer):
             row = (await connection.execute(sa.select(*COLUMNS).where(MINE), mine)).one_or_none()
             preferences = PREFERENCES.read(row) if row else DEFAULTS
             if sent.etag and sent.etag != preferences.etag:
-                raise ServiceError("ETAG_MISMATCH", "the preferences have changed since they were read")
+                raise etag_mismatch("set of preferences", preferences.etag)
             if values := changes(sent, preferences, list(request.update_mask.paths)):
                 updated_at = changed_at(user_preferences)
                 upsert = (

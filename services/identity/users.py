@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.identity.base import metadata
 from services.kit.caller import Caller, current
 from services.kit.database import Database, Statement, changed_at, now
-from services.kit.errors import ServiceError, Violation, invalid, not_found
+from services.kit.errors import ServiceError, Violation, etag_mismatch, invalid, not_found
 from services.kit.rows import RowMapping
 from services.kit.sealed import Sealed
 from services.kit.vault import GENERAL
@@ -169,7 +169,7 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
                 raise not_found("user")
             user = PROFILE.read(row, SEALED.key_in(connection, row[-1]))
             if request.user.etag and request.user.etag != user.etag:
-                raise ServiceError("ETAG_MISMATCH", "the user has changed since they were read")
+                raise etag_mismatch("user", user.etag)
             values = PROFILE.changes(request.user, user, list(request.update_mask.paths))
             if values:
                 user = await _change(connection, UUID(request.user_id), values)

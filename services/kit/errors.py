@@ -123,6 +123,11 @@ def invalid(field: str, rule: str) -> ServiceError:
     return ServiceError("INVALID_FIELD", f"{field}: {rule}", violations=[Violation(field, rule)])
 
 
+def etag_mismatch(what: str, etag: str) -> ServiceError:
+    """The error of a change to what has changed since it was read; `etag` is the present one."""
+    return ServiceError("ETAG_MISMATCH", f"the {what} has changed since it was read", metadata={"etag": etag})
+
+
 def not_found(what: str) -> ServiceError:
     """The error of a row that is not there, or not the caller's: `not_found("import")`."""
     return ServiceError("NOT_FOUND", f"there is no such {what}")

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.kit.caller import current
 from services.kit.contract import ContractError, service_of
 from services.kit.database import Database, Statement, changed_at, uuid7
-from services.kit.errors import ServiceError, not_found
+from services.kit.errors import etag_mismatch, not_found
 from services.kit.idempotency import once
 from services.kit.paging import decode_token, encode_token, page_size, read_instant, read_position
 from services.kit.personal import GENERAL
@@ -193,7 +193,7 @@ class Resource:
             raise not_found(self.what)
         message = self._read(connection, row)
         if etag and etag != message.etag:
-            raise ServiceError("ETAG_MISMATCH", f"the {self.what} has changed since it was read")
+            raise etag_mismatch(self.what, message.etag)
         return message
 
     async def change(self, connection: AsyncConnection, row_id: str, values: dict[str, Any]) -> Any:

@@ -35,6 +35,7 @@ def test_a_profile_and_preferences(ada: Person, sign_up: Callable[[], Person]) -
     assert ada.http.get(me).json()["date_of_birth"] == "1990-12-10"
     stale = ada.http.patch(me, json={"bio": "x"}, headers={"If-Match": read.headers["etag"]})
     assert (stale.status_code, reason(stale)) == (409, "ETAG_MISMATCH")
+    assert stale.headers["etag"] == changed.headers["etag"] != read.headers["etag"]
     taken = sign_up().http.patch(me, json={"username": f"U{ada.id[-12:]}".upper()})
     assert (taken.status_code, reason(taken)) == (409, "USERNAME_TAKEN")
     cleared = ada.http.patch(me, params={"update_mask": "username,date_of_birth"}, json={})

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from services.kit.errors import ServiceError, Violation, not_found
+from services.kit.errors import ServiceError, Violation, etag_mismatch, not_found
 from tests.gateway.conftest import Client, MakeClient
 from tests.gateway.support import ADA, Backend, bearer, mint
 
@@ -161,6 +161,22 @@ async def test_an_etag_comes_and_goes_in_headers(client: Client, backend: Backen
         assert (await client.delete(f"{THINGS}/7", headers=headers)).status_code == 400
     both = await client.patch(f"{THINGS}/7", json={"etag": "v2"}, headers={"If-Match": '"v1"'})
     assert both.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("etag", "header"), [("v3", '"v3"'), ("", None), ('v"3', None), ("v\n3", None), ("v\u20ac", None)]
+)
+async def test_a_change_that_came_too_late_is_told_the_present_etag(
+    client: Client, backend: Backend, etag: str, header: str | None
+) -> None:
+    async def changed(request: Any, context: Any) -> Any:
+        raise etag_mismatch("thing", etag)
+
+    backend.things.handlers["UpdateThing"] = changed
+    answer = await client.patch(f"{THINGS}/7", json={"text": "a"}, headers={"If-Match": '"v1"'})
+    (info,) = answer.json()["error"]["details"]
+    assert (answer.status_code, info["reason"], info["metadata"]) == (409, "ETAG_MISMATCH", {"etag": etag})
+    assert answer.headers.get("etag") == header
 
 
 async def test_an_idempotency_key_is_the_request_id(client: Client, backend: Backend) -> None:

@@ -118,7 +118,8 @@ async def test_what_is_cleared_goes_back_to_its_default(identity: Identity, ada:
 async def test_an_etag_that_is_old_changes_nothing(identity: Identity, ada: Caller) -> None:
     kg, lbs = pb.Preferences(weight_unit="kg", etag="0"), pb.Preferences(weight_unit="lbs", etag="0")
     first = await update(identity, ada, kg)
-    assert await reason(update(identity, ada, lbs)) == "ETAG_MISMATCH"
+    error = await failure(update(identity, ada, lbs))
+    assert (error.reason.name, error.metadata) == ("ETAG_MISMATCH", {"etag": first.etag})
     assert await get(identity, ada) == first
 
 

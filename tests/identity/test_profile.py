@@ -121,7 +121,8 @@ async def test_what_everybody_has_is_not_cleared(identity: Identity, ada: Caller
 async def test_an_etag_that_is_old_changes_nothing(identity: Identity, ada: Caller) -> None:
     first = await update(identity, ada, pb.User(bio="one"))
     second = await update(identity, ada, pb.User(bio="two", etag=first.etag))
-    assert await reason(update(identity, ada, pb.User(bio="three", etag=first.etag))) == "ETAG_MISMATCH"
+    error = await failure(update(identity, ada, pb.User(bio="three", etag=first.etag)))
+    assert (error.reason.name, error.metadata) == ("ETAG_MISMATCH", {"etag": second.etag})
     assert await identity.get_user(ada.subject, ada) == second
 
 

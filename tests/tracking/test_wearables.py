@@ -293,9 +293,10 @@ async def test_an_activity_is_created_read_changed_deleted_and_brought_back(ada:
     masked = await updated(ada, stored.id, pb.WearableActivity(), "notes")
     assert not masked.HasField("notes")
     stale = pb.WearableActivity(notes="late", etag=stored.etag)
-    assert await reason(updated(ada, stored.id, stale)) == "ETAG_MISMATCH"
     delete = pb.DeleteWearableActivityRequest(user_id=ada.id, id=stored.id, etag=stored.etag)
-    assert await reason(ada.wearables("DeleteWearableActivity", delete)) == "ETAG_MISMATCH"
+    for late in (updated(ada, stored.id, stale), ada.wearables("DeleteWearableActivity", delete)):
+        error = await failure(late)
+        assert (error.reason.name, error.metadata) == ("ETAG_MISMATCH", {"etag": masked.etag})
     await ada.wearables("DeleteWearableActivity", pb.DeleteWearableActivityRequest(user_id=ada.id, id=stored.id))
     assert await activities(ada) == []
     (gone,) = await activities(ada, show_deleted=True)

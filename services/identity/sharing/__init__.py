@@ -38,7 +38,7 @@ from services.identity.users import email_unverified, normalise_email, users
 from services.kit import audit
 from services.kit.caller import Caller, current
 from services.kit.database import Database, Statement, changed_at, uuid7
-from services.kit.errors import ServiceError, invalid, not_found
+from services.kit.errors import ServiceError, etag_mismatch, invalid, not_found
 from services.kit.idempotency import once
 from services.kit.paging import decode_token, encode_token, page_size, read_position
 from vitalis.identity.v1 import sharing_pb2 as pb
@@ -110,7 +110,7 @@ class GrantsServicer(sharing_pb2_grpc.GrantsServiceServicer):
         async with self._database.transaction() as connection:
             stored = await _lock(connection, request.user_id, request.id)
             if sent.etag and sent.etag != stored.etag:
-                raise ServiceError("ETAG_MISMATCH", "the grant has changed since it was read")
+                raise etag_mismatch(WHAT, stored.etag)
             if stored.status not in LIVING:
                 raise ServiceError("GRANT_ENDED", "the grant has ended")
             values = GRANTS.changes(sent, stored, list(request.update_mask.paths))

@@ -192,7 +192,7 @@ async def test_scopes_become_fewer_and_the_end_another(sharing: Sharing, ada: Ca
     error = await failure(
         sharing.call("UpdateGrant", ada, id=grant.id, grant={"scopes": ["wearables.read"], "etag": grant.etag})
     )
-    assert error.reason.name == "ETAG_MISMATCH"
+    assert (error.reason.name, error.metadata) == ("ETAG_MISMATCH", {"etag": changed.etag})
     no_end = sharing.call("UpdateGrant", ada, id=grant.id, grant={}, update_mask={"paths": ["expires_at"]})
     assert not (await no_end).grant.HasField("expires_at")
     nothing = sharing.call("UpdateGrant", ada, id=grant.id, grant={}, update_mask={"paths": ["scopes"]})
