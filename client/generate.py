@@ -10,6 +10,7 @@ Other generators were weighed in docs/decisions/0040-client.md: what decides is
 that a value that nobody measured reads as None here, and never as 0.
 """
 
+import keyword
 import re
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,11 @@ Method = descriptor_pb2.MethodDescriptorProto
 TARGET = Path(__file__).resolve().parent / "vitalis_client" / "contract"
 INTEGERS = {Field.TYPE_INT32, Field.TYPE_INT64, Field.TYPE_UINT32, Field.TYPE_UINT64, Field.TYPE_SINT32}
 FLOATS = {Field.TYPE_DOUBLE, Field.TYPE_FLOAT}
-WELL_KNOWN = {".google.protobuf.Timestamp": "datetime", ".google.protobuf.Struct": "dict[str, Any]"}
+WELL_KNOWN = {
+    ".google.protobuf.Timestamp": "datetime",
+    ".google.protobuf.Struct": "dict[str, Any]",
+    ".google.protobuf.Value": "Any",
+}
 SCALAR_DEFAULTS = {"int": "0", "float": "0.0", "bool": "False", "str": '""'}
 HEADER = '"""Generated from the contract by client/generate.py; do not edit."""\n\n'
 
@@ -104,17 +109,26 @@ class Contract:
         raise SystemExit(f"client/generate.py knows no Python type for {owner}.{field.name}")
 
     def declaration(self, field: Field, owner: str) -> str:
-        """The field's annotation and default."""
+        """The field as a line of Python; one whose name is a word of the language has an underscore after it."""
+        kind, default = self.kind_and_default(field, owner)
+        if keyword.iskeyword(field.name):
+            given = default.removeprefix("Field(").removesuffix(")")
+            values = ", ".join(filter(None, (given, f'alias="{field.name}"')))
+            return f"{field.name}_: {kind} = Field({values})"
+        return f"{field.name}: {kind} = {default}" if default else f"{field.name}: {kind}"
+
+    def kind_and_default(self, field: Field, owner: str) -> tuple[str, str]:
+        """The field's annotation and its default, "" without one."""
         if field.label == Field.LABEL_REPEATED:
             entry = self.messages.get(field.type_name)
             if entry is not None and entry.options.map_entry:
                 key, value = (self.type_of(part, owner) for part in entry.field)
-                return f"dict[{key}, {value}] = Field(default_factory=dict)"
-            return f"list[{self.type_of(field, owner)}] = Field(default_factory=list)"
+                return f"dict[{key}, {value}]", "Field(default_factory=dict)"
+            return f"list[{self.type_of(field, owner)}]", "Field(default_factory=list)"
         kind = self.type_of(field, owner)
         if field.HasField("oneof_index"):
-            return f"{kind} | None = None"
-        return f"{kind} = {SCALAR_DEFAULTS[kind]}" if kind in SCALAR_DEFAULTS else kind
+            return f"{kind} | None", "None"
+        return kind, SCALAR_DEFAULTS.get(kind, "")
 
 
 def comment(text: str) -> str:
@@ -149,7 +163,9 @@ def models(contract: Contract) -> str:
         "class Model(BaseModel):",
         '    """An answer of the API; fields that a newer server adds are ignored."""',
         "",
-        '    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)',
+        "    model_config = ConfigDict(",
+        '        extra="ignore", frozen=True, serialize_by_alias=True, use_attribute_docstrings=True',
+        "    )",
     ]
     names = contract.reachable()
     if doubled := {short(name) for name in names if [short(other) for other in names].count(short(name)) > 1}:
@@ -158,11 +174,7 @@ def models(contract: Contract) -> str:
         lines += ["", "", f"class {short(name)}(Model):", *docstring(contract.comments[name], "    ")]
         for field in contract.messages[name].field:
             declared = contract.declaration(field, short(name))
-            lines += [
-                "",
-                f"    {field.name}: {declared}",
-                *docstring(contract.comments[f"{name}.{field.name}"], "    "),
-            ]
+            lines += ["", f"    {declared}", *docstring(contract.comments[f"{name}.{field.name}"], "    ")]
     return HEADER + "\n".join(lines) + "\n"
 
 

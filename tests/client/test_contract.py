@@ -86,12 +86,15 @@ def test_ids_are_escaped_in_urls() -> None:
     assert routes.GET_IMPORT.url(user_id="me", id="a/b?c") == "/api/v1/users/me/imports/a%2Fb%3Fc"
 
 
-def test_a_message_can_hold_others_of_its_kind(generate: ModuleType, tmp_path: Path) -> None:
+def test_messages_of_their_own_kind_names_of_the_language_and_any_values(generate: ModuleType, tmp_path: Path) -> None:
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="tree.proto", package="vitalis.tree.v1")
     tree = file.message_type.add(name="Tree")
     tree.field.add(name="branches", number=1, label=field.LABEL_REPEATED, type=field.TYPE_MESSAGE)
     tree.field[0].type_name = ".vitalis.tree.v1.Tree"
+    tree.field.add(name="from", number=2, type=field.TYPE_STRING)
+    tree.field.add(name="is", number=4, type=field.TYPE_STRING, label=field.LABEL_REPEATED)
+    tree.field.add(name="fruit", number=3, type=field.TYPE_MESSAGE, type_name=".google.protobuf.Value")
     grow = file.service.add(name="TreeService").method.add(name="GetTree", output_type=".vitalis.tree.v1.Tree")
     grow.options.Extensions[annotations_pb2.http].get = "/api/v1/tree"
     file.source_code_info.SetInParent()
@@ -101,5 +104,9 @@ def test_a_message_can_hold_others_of_its_kind(generate: ModuleType, tmp_path: P
     written: dict[str, Any] = {"__name__": "written"}
     exec((tmp_path / "models.py").read_text(), written)
     written["Tree"].model_rebuild(_types_namespace=written)
-    read = written["Tree"].model_validate_json('{"branches": [{"branches": [{}]}]}')
-    assert read.branches[0].branches[0].branches == []
+    text = (
+        '{"branches":[{"branches":[],"from":"stem","fruit":1.5,"is":[]}],"from":"root","fruit":["apple"],"is":["tall"]}'
+    )
+    read = written["Tree"].model_validate_json(text)
+    assert (read.from_, read.branches[0].from_, read.branches[0].branches) == ("root", "stem", [])
+    assert read.model_dump_json() == text
