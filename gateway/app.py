@@ -42,7 +42,7 @@ METHOD_NOT_ALLOWED = 405
 REQUEST_ID = pattern(rb"[A-Za-z0-9._-]{8,64}")
 NOT_PRINTABLE = pattern(rb"[^ -~]")
 MAX_USER_AGENT = 500
-BROWSER_HEADERS = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-Id"]
+BROWSER_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id"]
 EXPOSED_HEADERS = ["ETag", "Retry-After", "X-Request-Id"]
 
 

@@ -1,6 +1,7 @@
 """The routes: how a request of each kind of RPC is answered."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from protobuf import Message
 from gateway.contract import Audience, Rpc, Rule
 from gateway.decode import ME, PERSON_FIELD, RequestDecoder, bind
 from gateway.encode import Answer, ResponseEncoder
-from gateway.exchange import Exchange, Watch, header_text, if_match, is_json
+from gateway.exchange import Exchange, Watch, header_text, if_match, is_json, is_kept
 from gateway.replies import Headers, error_body, etag_header
 from gateway.routing import Match
 from gateway.template import Template
@@ -106,7 +107,15 @@ class UnaryRoute(Route):
                 call.cancel()
                 raise
         answer = self.encode(data)
-        await exchange.reply(200, answer.body, answer.content_type, etag_header(answer.etag))
+        if not self.rpc.cache_seconds:
+            await exchange.reply(200, answer.body, answer.content_type, etag_header(answer.etag))
+            return
+        etag = answer.etag or fingerprint(answer.body)
+        exchange.may_be_kept(self.rpc.cache_seconds)
+        if is_kept(exchange.headers, etag):
+            await exchange.not_modified(etag_header(etag))
+        else:
+            await exchange.reply(200, answer.body, answer.content_type, etag_header(etag))
 
 
 class StreamRoute(Route):
@@ -153,6 +162,11 @@ class StreamRoute(Route):
 
     async def _end(self, exchange: Exchange, error: ServiceError) -> None:
         await exchange.send({"type": "http.response.body", "body": error_body(error) + b"\n"})
+
+
+def fingerprint(body: bytes) -> str:
+    """The etag of an answer that has none of its own."""
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def draining() -> ServiceError:

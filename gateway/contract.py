@@ -55,6 +55,8 @@ class Rpc:
     scope: str
     errors: tuple[str, ...]
     rules: tuple[Rule, ...]
+    # 0 if no client may keep the answer.
+    cache_seconds: int = 0
 
     def __str__(self) -> str:
         return self.path
@@ -125,7 +127,14 @@ def _rpcs(contract: Contract, service: DescService, method: DescMethod) -> Itera
     if method.method_kind == "bidi_streaming":
         raise ContractError(f"{path} streams both ways, which HTTP cannot carry")
     errors = tuple(options[contract.option("vitalis.options.v1.errors")])
-    yield Rpc(service_name(service.file), path, method, audience, options[access].scope, errors, rules)
+    seconds = options[contract.option("vitalis.options.v1.cache_seconds")]
+    if seconds < 0 or (seconds and not _can_be_kept(method, rules)):
+        raise ContractError(f"{path} has cache_seconds, which are for GET and one answer, and not negative")
+    yield Rpc(service_name(service.file), path, method, audience, options[access].scope, errors, rules, seconds)
+
+
+def _can_be_kept(method: DescMethod, rules: tuple[Rule, ...]) -> bool:
+    return method.method_kind == "unary" and all(rule.http_method == "GET" for rule in rules)
 
 
 def _rule(path: str, rule: Any) -> Rule:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from re import compile as pattern
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -20,6 +21,10 @@ SMALL_BODY = 64 * 2**10
 DRAIN_SECONDS = 5.0
 DRAIN_BYTES = 64 * 2**20
 
+
+NOT_MODIFIED = 304
+# RFC 9110, 8.8.3. Whether an etag is weak does not count here (13.1.2).
+ETAG = pattern(rb'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 NO_MATCH: Match[Any] = Match(None, [], [])
 
@@ -95,15 +100,24 @@ class Exchange:
         await self._drain()
         await self.send({"type": "http.response.body", "body": b""})
 
+    def may_be_kept(self, seconds: int) -> None:
+        """Lets the client keep the answer that follows, and ask about it before each use."""
+        kept = f"private, no-cache, max-age={seconds}".encode()
+        common = [header for header in self._common if header[0] != b"cache-control"]
+        self._common = [*common, (b"cache-control", kept), (b"vary", b"Authorization")]
+
+    async def not_modified(self, etag: Headers) -> None:
+        """Says that what the client keeps is what there is."""
+        await self._start(NOT_MODIFIED, etag)
+        await self.send({"type": "http.response.body", "body": b""})
+
     async def start(self, status: int, content_type: bytes, extra: Headers) -> None:
         """Sends an answer's status and headers."""
+        await self._start(status, [(b"content-type", content_type), *extra])
+
+    async def _start(self, status: int, own: Headers) -> None:
         self.status = status
-        headers = [
-            (b"content-type", content_type),
-            (b"x-request-id", self.request_id.encode()),
-            *self._common,
-            *extra,
-        ]
+        headers = [(b"x-request-id", self.request_id.encode()), *self._common, *own]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _drain(self) -> None:
@@ -231,6 +245,12 @@ def if_match(headers: Mapping[bytes, bytes]) -> str:
     if text.startswith("W/") or "," in text:
         raise invalid("If-Match", "must be one strong etag")
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def is_kept(headers: Mapping[bytes, bytes], etag: str) -> bool:
+    """Whether `If-None-Match` names the etag, or is `*`; whatever else it says matches nothing."""
+    sent = headers.get(b"if-none-match", b"").strip()
+    return sent == b"*" or etag.encode() in ETAG.findall(sent)
 
 
 def is_json(headers: Mapping[bytes, bytes]) -> bool:

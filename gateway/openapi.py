@@ -25,6 +25,7 @@ REQUEST_ID_HEADER: Schema = {
 }
 IDEMPOTENCY_KEY = "Makes a repeat of the same request answer as the first did; the same as the field request_id."
 IF_MATCH = "The etag that the resource must still have; the same as the field etag."
+IF_NONE_MATCH = "The ETag of an answer that was kept; 304 if it is still the same."
 ERROR: Schema = {
     "type": "object",
     "description": "What went wrong.",
@@ -124,6 +125,8 @@ class _Description:
             parameters.append(_header("If-Match", IF_MATCH))
         if decoder.request_id:
             parameters.append(_header("Idempotency-Key", IDEMPOTENCY_KEY))
+        if rpc.cache_seconds:
+            parameters.append(_header("If-None-Match", IF_NONE_MATCH))
         if parameters:
             operation["parameters"] = parameters
         if body := self._body(rpc, rule, template, decoder):
@@ -207,6 +210,16 @@ class _Description:
         headers: dict[str, Schema] = {"X-Request-Id": REQUEST_ID_HEADER}
         if message and any(field.name == "etag" for field in message.fields):
             headers["ETag"] = {"description": "The resource's etag.", "schema": {"type": "string"}}
+        kept: dict[str, Schema] = {}
+        if rpc.cache_seconds:
+            headers |= {
+                "ETag": {"description": "Changes with the answer.", "schema": {"type": "string"}},
+                "Cache-Control": {
+                    "description": "For how many seconds the answer may be kept; it is asked about before each use.",
+                    "schema": {"const": f"private, no-cache, max-age={rpc.cache_seconds}"},
+                },
+            }
+            kept = {"304": {"description": "What `If-None-Match` names is what there is.", "headers": headers}}
         content_type = "application/json"
         if message and message.type_name == HTTP_BODY:
             content_type, schema = "application/octet-stream", {}
@@ -214,7 +227,7 @@ class _Description:
             content_type = "application/x-ndjson"
             description += "\n\nOne JSON object a line; a line with `error` ends the stream early."
         answer = {"description": description, "headers": headers, "content": {content_type: {"schema": schema}}}
-        return {"200": answer, **self._errors(rpc, rule)}
+        return {"200": answer, **kept, **self._errors(rpc, rule)}
 
     def _errors(self, rpc: Rpc, rule: Rule) -> dict[str, Schema]:
         reasons = ["INVALID_FIELD", "RATE_LIMITED", *rpc.errors]

@@ -28,6 +28,7 @@ message Thing { string id = 1; google.api.HttpBody file = 2; }
 service BrokenService {
 """
 PUBLIC = "option (vitalis.options.v1.access).audience = AUDIENCE_PUBLIC;"
+KEPT = "option (vitalis.options.v1.cache_seconds) = 60;"
 START_ERRORS = (ContractError, AmbiguousRouteError, TemplateError)
 
 
@@ -48,6 +49,10 @@ def rpc(name: str, http: str, access: str = PUBLIC, request: str = "Thing", resp
         ([rpc("A", 'body: "*"')], "rule without a path"),
         ([rpc("A", 'post: "/x" body: "*"', request="stream Thing")], "no google.api.HttpBody"),
         ([rpc("A", 'post: "/x" body: "file"', request="stream Thing", response="stream Thing")], "both ways"),
+        ([rpc("A", 'post: "/x" body: "*"', PUBLIC + KEPT)], "/A has cache_seconds"),
+        ([rpc("A", 'get: "/x" additional_bindings {post: "/y"}', PUBLIC + KEPT)], "/A has cache_seconds"),
+        ([rpc("A", 'get: "/x"', PUBLIC + KEPT, response="stream Thing")], "/A has cache_seconds"),
+        ([rpc("A", 'get: "/x"', PUBLIC + KEPT.replace("60", "-1"))], "/A has cache_seconds"),
     ],
 )
 async def test_contracts_that_are_refused(

@@ -102,6 +102,19 @@ def parameters(operation: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {parameter["name"]: parameter for parameter in operation["parameters"]}
 
 
+def test_what_may_be_kept_is_said(sample: dict[str, Any]) -> None:
+    kept = sample["paths"]["/api/v1/users/{user_id}/kept-names"]["get"]
+    assert parameters(kept)["If-None-Match"]["in"] == "header"
+    for status in ("200", "304"):
+        headers = kept["responses"][status]["headers"]
+        assert headers["Cache-Control"]["schema"] == {"const": "private, no-cache, max-age=60"}
+        assert "ETag" in headers
+    assert "content" not in kept["responses"]["304"]
+    plain = sample["paths"]["/api/v1/users/{user_id}/names"]["get"]
+    assert "304" not in plain["responses"]
+    assert "If-None-Match" not in parameters(plain)
+
+
 def test_parameters(sample: dict[str, Any]) -> None:
     found = parameters(sample["paths"]["/api/v1/users/{user_id}/things"]["get"])
     assert found["user_id"]["in"] == "path"
