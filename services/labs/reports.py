@@ -1,0 +1,82 @@
+"""What a laboratory's report says, whatever form it came in: the values as they were printed."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+
+class UnreadableReportError(Exception):
+    """A file is not what it claims to be; nothing of it is stored. The text names no value of it."""
+
+
+# Nothing that a laboratory prints in one place is longer.
+MAX_TEXT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One value of a report, as printed.
+
+    `value` has its comparator (`<5.0`), `place` says where it stands (`OBX 3`,
+    `line 12`). `collected` is a date, or a time with or without an offset, if
+    the value has one of its own.
+    """
+
+    place: str
+    name: str
+    value: str
+    unit: str = ""
+    reference_range: str = ""
+    flag: str = ""
+    loinc: str = ""
+    specimen: str = ""
+    sub_panel: str = ""
+    note: str = ""
+    collected: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that is no result, and why; never its value."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Results that were taken together. A date that has no time is a `date`, a time without offset is naive."""
+
+    results: tuple[Result, ...] = ()
+    lab_name: str = ""
+    lab_provider: str = ""
+    panel_name: str = ""
+    specimen_id: str = ""
+    collected: date | None = None
+    reported: date | None = None
+    rejected: tuple[Rejected, ...] = field(default=())
+
+
+def reports_by_visit(header: Report, results: Iterable[Result]) -> Iterator[Report]:
+    """The header with its results, one report for each time at which something was collected.
+
+    A result without a time of its own was collected when its header says.
+    """
+    visits: dict[date | None, list[Result]] = {}
+    for result in results:
+        visits.setdefault(result.collected or header.collected, []).append(result)
+    for collected, of_it in visits.items():
+        yield replace(header, collected=collected, results=tuple(of_it))
+
+
+def parse_moment(text: str) -> date | None:
+    """An ISO 8601 date, or a time with or without offset; None for what is neither. A month is its first day."""
+    text = text.strip()
+    try:
+        if len(text) == 10:
+            return date.fromisoformat(text)
+        if len(text) == 7:
+            return date.fromisoformat(f"{text}-01")
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
