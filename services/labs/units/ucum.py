@@ -17,11 +17,16 @@ Dimension = tuple[tuple[str, int], ...]
 
 
 class Unit(NamedTuple):
-    """A UCUM code and what it means: `magnitude` in the base units of its `dimension`."""
+    """A UCUM code and what it means: `magnitude` in the base units of its `dimension`.
+
+    A share of something has no dimension; `cancelled` are the base units that
+    stood above and below its line, so that mg/g and mmol/mol are told apart.
+    """
 
     code: str
     magnitude: Fraction
     dimension: Dimension
+    cancelled: tuple[str, ...] = ()
 
 
 class UnknownUnit(ValueError):
@@ -119,7 +124,8 @@ def parse(code: str) -> Unit:
     magnitude, bases = _term(tokens)
     if tokens:
         raise UnknownUnit
-    return Unit(code, magnitude, tuple(sorted((base, power) for base, power in bases.items() if power)))
+    dimension = tuple(sorted((base, power) for base, power in bases.items() if power))
+    return Unit(code, magnitude, dimension, tuple(sorted(base for base, power in bases.items() if not power)))
 
 
 def _tokens(code: str) -> list[re.Match[str]]:
