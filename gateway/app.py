@@ -183,8 +183,10 @@ class Gateway:
         if person:
             subject = route.subject(exchange.match, person.id)
             as_admin = route.audience is Audience.ADMIN
+            or_admin_for = route.rpc.scope if route.rpc.admins else None
+            admit = partial(self._callers.admit, person, subject, as_admin=as_admin, or_admin_for=or_admin_for)
             try:
-                await exchange.admission.admit(partial(self._callers.admit, person, subject, as_admin=as_admin))
+                await exchange.admission.admit(admit)
             except ServiceError as error:
                 if error.reason.name in DENIALS:
                     itself = replace(GATEWAY, request_id=exchange.request_id, address=address, user_agent=user_agent)

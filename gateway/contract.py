@@ -55,6 +55,8 @@ class Rpc:
     scope: str
     errors: tuple[str, ...]
     rules: tuple[Rule, ...]
+    # Whether administrators may call about anybody, besides who has the audience's leave.
+    admins: bool = False
     # 0 if no client may keep the answer.
     cache_seconds: int = 0
 
@@ -130,7 +132,10 @@ def _rpcs(contract: Contract, service: DescService, method: DescMethod) -> Itera
     seconds = options[contract.option("vitalis.options.v1.cache_seconds")]
     if seconds < 0 or (seconds and not _can_be_kept(method, rules)):
         raise ContractError(f"{path} has cache_seconds, which are for GET and one answer, and not negative")
-    yield Rpc(service_name(service.file), path, method, audience, options[access].scope, errors, rules, seconds)
+    name, scope, admins = service_name(service.file), options[access].scope, options[access].admins
+    if admins and audience is not Audience.USER:
+        raise ContractError(f"{path} lets admins in besides an audience that is not AUDIENCE_USER")
+    yield Rpc(name, path, method, audience, scope, errors, rules, admins, seconds)
 
 
 def _can_be_kept(method: DescMethod, rules: tuple[Rule, ...]) -> bool:

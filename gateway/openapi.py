@@ -115,7 +115,7 @@ class _Description:
             "operationId": self._operation_id(rpc),
             "tags": [_tag(rpc.method.parent.name)],
             "summary": _first_sentence(comment) or rpc.method.name,
-            "description": comment + (f"\n\nNeeds the scope `{rpc.scope}`." if rpc.scope else ""),
+            "description": comment + _who(rpc),
             "security": [] if rpc.audience is Audience.PUBLIC else [{BEARER: []}],
             "responses": self._responses(rpc, rule),
         }
@@ -308,6 +308,11 @@ def _error(description: str) -> Schema:
         "description": description,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
+
+
+def _who(rpc: Rpc) -> str:
+    scope = f"\n\nNeeds the scope `{rpc.scope}`." if rpc.scope else ""
+    return scope + ("\n\nAdministrators may call it about anybody, which is recorded." if rpc.admins else "")
 
 
 def _first_sentence(comment: str) -> str:

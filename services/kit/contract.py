@@ -31,6 +31,8 @@ class Rpc:
     path: str
     audience: int
     scope: str
+    # Whether administrators may call about anybody, besides who has the audience's leave.
+    admins: bool
     errors: frozenset[str]
     request: descriptor.Descriptor
     only_reads: bool
@@ -61,6 +63,8 @@ def rpcs_of(service: descriptor.ServiceDescriptor) -> Iterator[Rpc]:
         access = options.Extensions[options_pb2.access]
         if not access.audience:
             raise ContractError(f"{method.full_name} has no (vitalis.options.v1.access)")
+        if access.admins and access.audience != options_pb2.AUDIENCE_USER:
+            raise ContractError(f"{method.full_name} lets admins in besides an audience that is not AUDIENCE_USER")
         reasons = frozenset(options.Extensions[options_pb2.errors])
         for reason in reasons:
             try:
@@ -71,6 +75,7 @@ def rpcs_of(service: descriptor.ServiceDescriptor) -> Iterator[Rpc]:
             f"/{service.full_name}/{method.name}",
             access.audience,
             access.scope,
+            access.admins,
             reasons,
             method.input_type,
             only_reads(method),

@@ -66,6 +66,8 @@ def test_an_rpc_says_who_may_call_it(rpc: Rpc) -> None:
         # Whose data it is about is in the request, so that kit can hold it against the caller.
         of_everybody = audience == options_pb2.AUDIENCE_ADMIN and rpc.method.name.startswith("List")
         assert rpc.takes("user_id") != of_everybody
+    # Without their grant administrators look at people's data here and there, and change none.
+    assert not rpc.access.admins or rpc.only_reads
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=ids)

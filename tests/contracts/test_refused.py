@@ -100,6 +100,13 @@ def test_an_access_option_without_an_audience_is_refused(compiled: Compile) -> N
         guard(compiled("noaudience", service(options)))
 
 
+@pytest.mark.parametrize("audience", ["ADMIN", "PUBLIC", "INTERNAL", "GATEWAY"])
+def test_admins_besides_an_audience_that_is_no_persons_are_refused(compiled: Compile, audience: str) -> None:
+    options = f"option (vitalis.options.v1.access) = {{audience: AUDIENCE_{audience}, admins: true}};"
+    with pytest.raises(ContractError, match="GetThing lets admins in"):
+        guard(compiled(f"admins{audience.lower()}", service(options)))
+
+
 def test_an_error_that_does_not_exist_is_refused(compiled: Compile) -> None:
     options = USER + 'option (vitalis.options.v1.errors) = "NO_SUCH_REASON";'
     with pytest.raises(ContractError, match="GetThing documents the unknown error NO_SUCH_REASON"):

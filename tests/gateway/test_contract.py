@@ -49,6 +49,7 @@ def rpc(name: str, http: str, access: str = PUBLIC, request: str = "Thing", resp
         ([rpc("A", 'body: "*"')], "rule without a path"),
         ([rpc("A", 'post: "/x" body: "*"', request="stream Thing")], "no google.api.HttpBody"),
         ([rpc("A", 'post: "/x" body: "file"', request="stream Thing", response="stream Thing")], "both ways"),
+        ([rpc("A", 'get: "/x"', PUBLIC + "option (vitalis.options.v1.access).admins = true;")], "/A lets admins in"),
         ([rpc("A", 'post: "/x" body: "*"', PUBLIC + KEPT)], "/A has cache_seconds"),
         ([rpc("A", 'get: "/x" additional_bindings {post: "/y"}', PUBLIC + KEPT)], "/A has cache_seconds"),
         ([rpc("A", 'get: "/x"', PUBLIC + KEPT, response="stream Thing")], "/A has cache_seconds"),

@@ -102,6 +102,12 @@ def parameters(operation: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {parameter["name"]: parameter for parameter in operation["parameters"]}
 
 
+def test_that_admins_may_look_is_said(sample: dict[str, Any]) -> None:
+    operations = sample["paths"]["/api/v1/users/{user_id}/things/{id}:review"]["get"]
+    assert "Administrators may call it about anybody" in operations["description"]
+    assert "Administrators" not in sample["paths"]["/api/v1/users/{user_id}/things/{id}"]["get"]["description"]
+
+
 def test_what_may_be_kept_is_said(sample: dict[str, Any]) -> None:
     kept = sample["paths"]["/api/v1/users/{user_id}/kept-names"]["get"]
     assert parameters(kept)["If-None-Match"]["in"] == "header"

@@ -90,6 +90,7 @@ def probe_service(pb: ModuleType, pb_grpc: ModuleType) -> Service[ServiceSetting
             AskInternal = staticmethod(probes.unary("AskInternal"))
             AskGateway = staticmethod(probes.unary("AskGateway"))
             AskShared = staticmethod(probes.unary("AskShared"))
+            AskReviewed = staticmethod(probes.unary("AskReviewed"))
             AskOwn = staticmethod(probes.unary("AskOwn"))
             GetMood = staticmethod(probes.unary("GetMood"))
             Watch = staticmethod(probes.watch)

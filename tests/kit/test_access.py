@@ -127,6 +127,23 @@ async def test_what_an_admin_does_is_recorded_even_about_nobody(probe: Probe) ->
     assert events(probe, admin.subject) == [("ACCESS", "AskAdmin")] * 2
 
 
+async def test_what_an_admin_is_let_to_is_in_the_owners_trail(probe: Probe) -> None:
+    ada, admin = person(), replace(person("", "admin"), address="192.0.2.7")
+    about_ada = replace(admin, subject=ada.subject)
+    await probe.call("AskReviewed", request(probe, "AskReviewed", ada), about_ada)
+    (row,) = log(probe, ada.subject)
+    assert (row["action"], row["action_by"], row["actor_role"]) == ("READ", admin.actor, "admin")
+    assert (row["grant_id"], row["ip_address"]) == (None, "192.0.2.7")
+    assert row["new_values"] == {"rpc": "vitalis.probe.v1.ProbesService/AskReviewed"}
+    # Where the contract lets no admin in, both learn of the try.
+    assert await reason(probe.call("AskShared", request(probe, "AskShared", ada), about_ada)) == "SCOPE_MISSING"
+    assert events(probe, ada.subject) == [("READ", "AskReviewed"), ("DENIED", "AskShared")]
+    assert events(probe, admin.actor) == [("DENIED", "AskShared")]
+    # Their own is their own.
+    await probe.call("AskReviewed", request(probe, "AskReviewed", admin), admin)
+    assert len(log(probe)) == 3
+
+
 async def test_an_access_that_cannot_be_recorded_is_none(probe: Probe) -> None:
     ada = person()
     ran = []

@@ -133,13 +133,23 @@ async def test_somebody_else_is_no_subject(probe: Probe, ada: Caller) -> None:
         ("AskAdmin", {}, "SCOPE_MISSING"),
         ("AskInternal", {}, "SCOPE_MISSING"),
         ("AskGateway", {}, "SCOPE_MISSING"),
+        ("AskReviewed", {"scopes": frozenset({"profile.read"})}, "OK"),
+        ("AskReviewed", {}, "SCOPE_MISSING"),
+        # An admin without a grant, where the contract lets them; a grant that is too small does not become more.
+        ("AskReviewed", {"grant_id": "", "role": "admin", "scopes": frozenset({"*"})}, "OK"),
+        ("AskReviewed", {"role": "admin", "scopes": frozenset({"*"})}, "SCOPE_MISSING"),
+        ("AskReviewed", {"role": "admin"}, "SCOPE_MISSING"),
+        ("AskReviewed", {"grant_id": "", "role": "admin"}, "SCOPE_MISSING"),
+        ("AskReviewed", {"grant_id": "", "role": "coach", "scopes": frozenset({"*"})}, "SCOPE_MISSING"),
+        ("AskReviewed", {"grant_id": "", "role": "Admin", "scopes": frozenset({"*"})}, "SCOPE_MISSING"),
+        ("AskOwn", {"grant_id": "", "role": "admin", "scopes": frozenset({"*"})}, "SCOPE_MISSING"),
     ],
 )
 async def test_what_a_grant_gives_and_what_it_never_does(
     probe: Probe, ada: Caller, rpc: str, changes: dict[str, Any], answer: str
 ) -> None:
     granted = Caller(person().subject, ada.subject, "user", frozenset({"wearables.read"}), grant_id=person().subject)
-    fields = {"user_id": ada.subject} if rpc in ("Ask", "AskShared") else {}
+    fields = {"user_id": ada.subject} if rpc in ("Ask", "AskShared", "AskReviewed") else {}
     call = probe.call(rpc, getattr(probe.pb, f"{rpc}Request")(**fields), replace(granted, **changes))
     if answer == "OK":
         await call
@@ -151,6 +161,14 @@ async def test_a_grant_of_one_persons_data_is_none_of_anothers(probe: Probe, ada
     granted = Caller(person().subject, ada.subject, "user", frozenset({"wearables.read"}), grant_id=person().subject)
     for other in (person().subject, granted.actor):
         assert await reason(probe.call("AskShared", probe.pb.AskSharedRequest(user_id=other), granted)) == (
+            "SUBJECT_MISMATCH"
+        )
+
+
+async def test_an_admins_leave_is_for_the_person_of_the_call(probe: Probe, ada: Caller) -> None:
+    admin = replace(person("", "admin"), subject=ada.subject)
+    for other in (person().subject, admin.actor):
+        assert await reason(probe.call("AskReviewed", probe.pb.AskReviewedRequest(user_id=other), admin)) == (
             "SUBJECT_MISMATCH"
         )
 
