@@ -13,6 +13,14 @@ from services.identity.callers import CallersServicer
 from services.identity.credential_mail import CredentialMail
 from services.identity.credentials import CredentialsServicer
 from services.identity.first_admin import make_admin
+from services.identity.health_profile.allergens import AllergensServicer
+from services.identity.health_profile.allergies import AllergiesServicer
+from services.identity.health_profile.conditions import (
+    DietaryRestrictionsServicer,
+    IntolerancesServicer,
+    MedicalConditionsServicer,
+)
+from services.identity.health_profile.profile import HealthProfileServicer
 from services.identity.letters import Letters
 from services.identity.oauth import OAuthServicer, declare_notice
 from services.identity.oauth.addresses import Addresses
@@ -87,6 +95,12 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
             AdminServicer(database),
             AccountsServicer(database, jobs, mail_invitation),
             PreferencesServicer(database),
+            HealthProfileServicer(database),
+            AllergensServicer(),
+            AllergiesServicer(database),
+            IntolerancesServicer(database),
+            MedicalConditionsServicer(database),
+            DietaryRestrictionsServicer(database),
             GrantsServicer(database, Invitations(jobs, database, settings.mailer)),
             RegistrationServicer(database, passwords, attempts, sessions, jobs, verification_mail),
             SessionsServicer(database, passwords, attempts, sessions, access_tokens, factors),

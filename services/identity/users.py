@@ -193,9 +193,13 @@ async def _change(connection: AsyncConnection, user_id: UUID, values: dict[str, 
 
 def check_age(born: date, today: date) -> None:
     """Raises INVALID_FIELD for somebody who is younger than 13 years, or older than 150, on the day."""
-    age = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
-    if not YOUNGEST <= age <= OLDEST:
+    if not YOUNGEST <= age_on(born, today) <= OLDEST:
         raise invalid("date_of_birth", f"must be {YOUNGEST} to {OLDEST} years ago")
+
+
+def age_on(born: date, today: date) -> int:
+    """Completed years; in a year without a 29th of February, who was born on one is older on the 1st of March."""
+    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
 
 
 def email_unverified() -> ServiceError:

@@ -32,7 +32,8 @@ class RowMapping:
 
     Raises ContractError if a field has no column or a column no field; `heavy`
     names the columns that lists leave out, `hidden` those that no message shows,
-    `encrypted` those that are read with a key.
+    `encrypted` those that are read with a key; `computed` the fields that no
+    column holds, which the service fills in.
     """
 
     def __init__(
@@ -42,12 +43,13 @@ class RowMapping:
         heavy: tuple[str, ...] = (),
         hidden: tuple[str, ...] = (),
         encrypted: tuple[str, ...] = (),
+        computed: tuple[str, ...] = (),
     ) -> None:
         self.message = message
         self.table = table
         self._encrypted = encrypted
         self._descriptor = message.DESCRIPTOR
-        fields = {field.name for field in self._descriptor.fields} - {ETAG}
+        fields = {field.name for field in self._descriptor.fields} - {ETAG, *computed}
         columns = {column.name for column in table.columns}
         if wrong := (fields - columns) | (columns - fields - HIDDEN - set(hidden)):
             raise ContractError(

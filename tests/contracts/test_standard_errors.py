@@ -73,8 +73,8 @@ def change(message: Any) -> bool:
         if field.name in ("file_name", "version"):
             setattr(message, field.name, "another.zip")
             return True
-        if field.name == "note":
-            message.note = "another"
+        if field.name in ("note", "notes"):
+            setattr(message, field.name, "another")
             return True
         if field.type in (field.TYPE_DOUBLE, field.TYPE_INT32):
             setattr(message, field.name, value + 1)

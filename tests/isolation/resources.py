@@ -38,7 +38,7 @@ async def make(collection: str, running: Running) -> Owned:
     ways = [name for verb in ("Create", "BatchUpsert") for name in of_it if name.startswith(verb)]
     lists = [name for name in of_it if name.startswith("List")]
     assert all((ways, lists)), f"say in tests/isolation/resources.py how somebody comes to have one of {collection}"
-    owner = person()
+    owner = signed_up(running)
     await call(running, of_it[ways[0]], owner, request_id=REQUEST_ID)
     return Owned(owner, _first_id(await call(running, of_it[lists[0]], owner)))
 
@@ -175,6 +175,7 @@ MAKERS: dict[str, Maker] = {
     "users": _registered,
     "sessions": _logged_in,
     "preferences": _registered,
+    "health-profile": _registered,
     "identities": _linked,
     "email": _registered,
     "account": _family,

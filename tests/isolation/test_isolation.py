@@ -22,7 +22,10 @@ from vitalis.options.v1.options_pb2 import (
     AUDIENCE_USER,
 )
 
-ABOUT_SOMEBODY = [rpc for rpc in rpcs() if rpc.takes("user_id") or rpc.takes("id")]
+# What anybody reads without a token is nobody's.
+ABOUT_SOMEBODY = [
+    rpc for rpc in rpcs() if rpc.takes("user_id") or (rpc.takes("id") and rpc.access.audience != AUDIENCE_PUBLIC)
+]
 GUARDED = [rpc for rpc in rpcs() if rpc.access.audience not in (AUDIENCE_PUBLIC, AUDIENCE_GATEWAY)]
 EVERY_SCOPE = {rpc.access.scope for rpc in rpcs()} - {""}
 # What an RPC may answer to the resource's owner: that it is done, or that this resource is not in the state for it.
@@ -49,6 +52,7 @@ FINE_FOR_THE_OWNER = {
 NOTHING_THERE = {
     "",
     "CONSENT_NOT_GIVEN",
+    "EMAIL_UNVERIFIED",
     "GRANT_TOKEN_INVALID",
     "INVITATION_INVALID",
     "NOT_FOUND",

@@ -3,6 +3,14 @@
 from services.identity.accounts import accounts
 from services.identity.base import metadata
 from services.identity.credentials import password_history
+from services.identity.health_profile.tables import (
+    allergens,
+    allergies,
+    dietary_restrictions,
+    health_profiles,
+    intolerances,
+    medical_conditions,
+)
 from services.identity.oauth.tables import oauth_identities
 from services.identity.preferences import user_preferences
 from services.identity.privacy.tables import consents
@@ -16,9 +24,15 @@ from services.kit.migrate import run_environment
 # Importing an area's tables registers them.
 TABLES = (
     accounts,
+    allergens,
+    allergies,
     challenges,
     consents,
+    dietary_restrictions,
     grants,
+    health_profiles,
+    intolerances,
+    medical_conditions,
     oauth_identities,
     passkeys,
     password_history,

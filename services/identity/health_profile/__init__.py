@@ -1,0 +1,1 @@
+"""Health profiles: body and energy, allergies, intolerances, medical conditions, dietary restrictions."""
