@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from google.protobuf import json_format
@@ -13,7 +12,7 @@ from typer.testing import CliRunner, Result
 from tests.client.server import Server
 from tests.client.server.accounts import person
 from tests.client.server.base import NOW, PASSWORD, USER, Place, bad_query, cut, refuse, reply
-from vitalis.identity.v1 import accounts_pb2, preferences_pb2, users_pb2
+from vitalis.identity.v1 import accounts_pb2, users_pb2
 from vitalis_client import Vitalis, VitalisError
 from vitalis_client.cli import app
 
@@ -21,13 +20,10 @@ TOKEN = "vin_token"
 
 
 class PeopleServer(Server):
-    """A server that knows a profile, preferences and a household besides."""
+    """A server that knows a profile and a household besides."""
 
     def __init__(self) -> None:
         self.user = person("ada@example.com")
-        self.settings = preferences_pb2.Preferences(weight_unit="lbs", timezone="UTC", notifications_enabled=True)
-        self.settings.notification_prefs.SetInParent()
-        self.settings.dashboard_layout.SetInParent()
         self.invitations: list[accounts_pb2.AccountInvitation] = []
         self.home = accounts_pb2.Account(id="a", subscription_tier="family", subscription_status="active", max_users=4)
         self.home.created_at.FromDatetime(NOW)
@@ -39,8 +35,6 @@ class PeopleServer(Server):
         return [
             *super().places(),
             ("PATCH", USER, self.update_user),
-            ("GET", USER + "/preferences", self.get_preferences),
-            ("PATCH", USER + "/preferences", self.update_preferences),
             ("GET", USER + "/account", self.account),
             ("POST", USER + "/account:join", self.join),
             ("POST", USER + "/account:declineInvitation", self.join),
@@ -52,27 +46,11 @@ class PeopleServer(Server):
             ("POST", USER + "/account-invitations/{id}:revoke", self.revoke),
         ]
 
-    async def change(self, request: Request, stored: Any) -> Response:
-        sent = json_format.Parse(await request.body(), type(stored)())
-        for path in request.query_params["update_mask"].split(","):
-            if path not in stored.DESCRIPTOR.fields_by_name:
-                return refuse(400, "INVALID_ARGUMENT", "INVALID_FIELD", f"update_mask: {path} is not a field")
-            stored.ClearField(path)
-        stored.MergeFrom(sent)
-        return reply(stored)
-
     async def update_user(self, request: Request) -> Response:
         return bad_query(request, users_pb2.UpdateUserRequest) or await self.change(request, self.user)
 
     async def get_user(self, request: Request) -> Response:
         return reply(self.user)
-
-    async def get_preferences(self, request: Request) -> Response:
-        return reply(self.settings)
-
-    async def update_preferences(self, request: Request) -> Response:
-        problem = bad_query(request, preferences_pb2.UpdatePreferencesRequest)
-        return problem or await self.change(request, self.settings)
 
     async def account(self, request: Request) -> Response:
         return reply(self.home)
@@ -130,12 +108,12 @@ def test_a_profile_is_changed_and_cleared(api: Vitalis, server: Server) -> None:
     cleared = api.update_profile(name="Ada L.", clear=["bio"])
     assert (cleared.username, cleared.bio, cleared.cycle_enabled) == ("ada", None, True)
     assert run(server, "whoami").stdout.startswith("Ada @ada <ada@example.com>\n")
-    shown = run(server, "profile", "--set", "cycle_enabled=false", "--clear", "name")
+    shown = run(server, "me", "--set", "cycle_enabled=false", "--clear", "name")
     assert shown.exit_code == 0
     assert "username: ada\n" in shown.stdout
     assert "cycle_enabled: false\n" in shown.stdout
     assert "name: Ada L." not in shown.stdout
-    assert json.loads(run(server, "profile", "--json").stdout)["username"] == "ada"
+    assert json.loads(run(server, "me", "--json").stdout)["username"] == "ada"
 
 
 def test_preferences_are_changed(api: Vitalis, server: Server) -> None:

@@ -6,6 +6,7 @@ from typing import Self
 
 import httpx
 
+from vitalis_client.api.health import Health
 from vitalis_client.api.imports import Imports
 from vitalis_client.api.log_in import LogIn
 from vitalis_client.api.people import People
@@ -46,6 +47,7 @@ class Vitalis(LogIn, People, SecondFactors, Imports, Records):
         super().__init__(Http(base_url, sessions or MemorySessions(), agent, httpx.Timeout(timeout or TIMEOUT)))
         self.sharing = Sharing(self._http)
         self.privacy = Privacy(self._http)
+        self.health = Health(self._http)
 
     @property
     def base_url(self) -> str:

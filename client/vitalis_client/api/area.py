@@ -8,3 +8,8 @@ class Area:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+
+
+def of(person: str) -> dict[str, str]:
+    """The field of a URL that names somebody who shares; none for oneself."""
+    return {"user_id": person} if person else {}

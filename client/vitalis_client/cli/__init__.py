@@ -8,6 +8,7 @@ from vitalis_client.cli import (
     account,
     audit,
     credentials,
+    health,
     imports,
     people,
     privacy,
@@ -67,6 +68,7 @@ people.add_to(app)
 second_factor.add_to(app)
 imports.add_to(app)
 records.add_to(app)
+health.add_to(app)
 sharing.add_to(app)
 privacy.add_to(app)
 audit.add_to(app)

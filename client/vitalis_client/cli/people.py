@@ -27,13 +27,13 @@ household = typer.Typer(no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("profile", rich_help_panel=PANEL)(profile)
+    app.command("me", rich_help_panel=PANEL)(me)
     app.command("preferences", rich_help_panel=PANEL)(preferences)
     app.add_typer(household, name="household", help="Who is in your account; it shares nothing.", rich_help_panel=PANEL)
 
 
-def profile(set_: Set = [], clear: Clear = [], url: Url = DEFAULT_URL, json: Json = False) -> None:  # noqa: B006
-    """Show or change your profile, such as --set username=ada."""
+def me(set_: Set = [], clear: Clear = [], url: Url = DEFAULT_URL, json: Json = False) -> None:  # noqa: B006
+    """Show or change who you are, such as --set username=ada."""
     with connect(url) as api:
         show(api.update_profile(clear=clear, **fields(set_)) if set_ or clear else api.me(), json)
 

@@ -16,7 +16,15 @@ from vitalis_client.contract.models import Grant, ReceivedGrant
 
 PANEL = "Sharing"
 ACTIONS = ("accept", "decline", "leave", "revoke")
-SCOPES = ("profile.read", "wearables.read", "wearables.write", "imports.read", "imports.write")
+SCOPES = (
+    "profile.read",
+    "wearables.read",
+    "wearables.write",
+    "imports.read",
+    "imports.write",
+    "health_profile.read",
+    "health_profile.write",
+)
 
 GIVEN: Sequence[Column[Grant]] = (
     # First, for what is last gives way in a narrow terminal, and nothing can be revoked without it.

@@ -6,8 +6,15 @@ from google.protobuf import json_format
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.client.server.base import NOW, PASSWORD, USER, USER_ID, Base, Place, refuse, reply
-from vitalis.identity.v1 import log_in_pb2, registration_pb2, second_factors_pb2, sessions_pb2, users_pb2
+from tests.client.server.base import NOW, PASSWORD, USER, USER_ID, Base, Place, bad_query, refuse, reply
+from vitalis.identity.v1 import (
+    log_in_pb2,
+    preferences_pb2,
+    registration_pb2,
+    second_factors_pb2,
+    sessions_pb2,
+    users_pb2,
+)
 
 APP_CODE, RECOVERY_CODE = "123456", "3f8k-w2mz-7cqa-x9vr-t4nd-h5be"
 CODE = "vvt_code"
@@ -22,6 +29,9 @@ class Accounts(Base):
         self.registered = registration_pb2.RegisterRequest()
         self.reused = 0
         self.has_app = False
+        self.settings = preferences_pb2.Preferences(weight_unit="lbs", height_unit="in", timezone="UTC")
+        self.settings.notification_prefs.SetInParent()
+        self.settings.dashboard_layout.SetInParent()
 
     def open_places(self) -> list[Place]:
         return [
@@ -38,6 +48,8 @@ class Accounts(Base):
         return [
             *super().places(),
             ("GET", USER, self.get_user),
+            ("GET", USER + "/preferences", self.get_preferences),
+            ("PATCH", USER + "/preferences", self.update_preferences),
             ("GET", USER + "/second-factors", self.get_second_factors),
             ("POST", USER + "/second-factors/totp:begin", self.begin_totp),
             ("POST", USER + "/second-factors/totp:confirm", self.confirm_totp),
@@ -130,6 +142,13 @@ class Accounts(Base):
 
     async def get_user(self, request: Request) -> Response:
         return reply(person("ada@example.com"))
+
+    async def get_preferences(self, request: Request) -> Response:
+        return reply(self.settings)
+
+    async def update_preferences(self, request: Request) -> Response:
+        problem = bad_query(request, preferences_pb2.UpdatePreferencesRequest)
+        return problem or await self.change(request, self.settings)
 
 
 def proves(proof: second_factors_pb2.Proof) -> bool:

@@ -144,6 +144,16 @@ class Base:
 
         return Route(path, endpoint, methods=[method])
 
+    async def change(self, request: Request, stored: Any) -> Response:
+        """Changes what the mask names of a resource, as a PATCH does."""
+        sent = json_format.Parse(await request.body(), type(stored)())
+        for path in request.query_params["update_mask"].split(","):
+            if path not in stored.DESCRIPTOR.fields_by_name:
+                return refuse(400, "INVALID_ARGUMENT", "INVALID_FIELD", f"update_mask: {path} is not a field")
+            stored.ClearField(path)
+        stored.MergeFrom(sent)
+        return reply(stored)
+
 
 def find(request: Request, rows: list[Any]) -> Any:
     return next(row for row in rows if row.id == request.path_params["id"])
