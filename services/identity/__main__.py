@@ -25,6 +25,8 @@ from services.identity.letters import Letters
 from services.identity.oauth import OAuthServicer, declare_notice
 from services.identity.oauth.addresses import Addresses
 from services.identity.oauth.flows import Flows
+from services.identity.onboarding import OnboardingServicer
+from services.identity.onboarding.definitions import load as load_flows
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
 from services.identity.privacy.assemble import privacy
@@ -101,6 +103,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
             IntolerancesServicer(database),
             MedicalConditionsServicer(database),
             DietaryRestrictionsServicer(database),
+            OnboardingServicer(database, load_flows(settings.onboarding_flow)),
             GrantsServicer(database, Invitations(jobs, database, settings.mailer)),
             RegistrationServicer(database, passwords, attempts, sessions, jobs, verification_mail),
             SessionsServicer(database, passwords, attempts, sessions, access_tokens, factors),

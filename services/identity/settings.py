@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 
 from services.identity import mail, passwords
 from services.identity.oauth.providers import Provider, with_presets
+from services.identity.onboarding.definitions import DEFAULT_VERSION
 from services.identity.second_factors.webauthn_ceremonies import RelyingParty
 from services.identity.sessions.store import Lifetimes
 from services.kit.caller import load_private_key
@@ -50,6 +51,8 @@ class IdentitySettings(ServiceSettings):
     scratch_directory: Path | None = Field(
         None, description="For exports while they are made; the system's by default."
     )
+
+    onboarding_flow: str = Field(DEFAULT_VERSION, description="The version of the onboarding for whoever begins.")
 
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
         SecretStr(""), description="smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465."

@@ -32,6 +32,8 @@ HTTP_METHODS = {
 }
 # Whoever has the URL has what it leads to; the gateway's log and spans name routes, never paths.
 LINKS = {"DownloadExport"}
+# About the caller alone, at a URL that a specification names.
+ABOUT_THE_CALLER = {"SaveOnboardingStep"}
 # Field numbers of google/protobuf/descriptor.proto, of which a source location's path is made.
 KINDS = {
     4: ("message_type", {2: "field", 3: "nested_type", 4: "enum_type", 8: "oneof_decl"}),
@@ -65,7 +67,7 @@ def test_an_rpc_says_who_may_call_it(rpc: Rpc) -> None:
         assert scope.endswith(".read") == rpc.only_reads
         # Whose data it is about is in the request, so that kit can hold it against the caller.
         of_everybody = audience == options_pb2.AUDIENCE_ADMIN and rpc.method.name.startswith("List")
-        assert rpc.takes("user_id") != of_everybody
+        assert rpc.takes("user_id") != (of_everybody or rpc.method.name in ABOUT_THE_CALLER)
     # Without their grant administrators look at people's data here and there, and change none.
     assert not rpc.access.admins or rpc.only_reads
 
@@ -121,7 +123,9 @@ def test_an_rpc_has_a_url_unless_it_is_internal(rpc: Rpc) -> None:
         assert rpc.url.startswith(ADMIN_URL if as_admin else USER_URL)
     assert set(re.findall(r"\{([a-z_]+)\}", rpc.url)) == {
         name for name in ("user_id", "id", "provider") if rpc.takes(name)
-    } | {name for name in ("token",) if rpc.method.name in LINKS}
+    } | {name for name in ("version",) if rpc.takes(name) and rpc.only_reads} | {
+        name for name in ("token",) if rpc.method.name in LINKS
+    }
     assert (rpc.http.body == "") == (verb in ("get", "delete"))
     for body, message in ((rpc.http.body, rpc.method.input_type), (rpc.http.response_body, rpc.method.output_type)):
         assert body in ("", "*") or body in message.fields_by_name

@@ -16,6 +16,7 @@ OWNERS_ALONE = {
     "account": "what is paid for, and with whom",
     "sharing": "what was granted cannot be granted on, and who else sees what is nobody's business",
     "privacy": "taking everything along, erasing it and agreeing for somebody are for nobody to lend",
+    "onboarding": "answers that nobody has confirmed yet; what becomes of them is shared as the profile",
     "preferences": "how a person's own screens look and what they are told; of no use to anybody else",
     "second_factors": "how somebody logs in",
     "profile.write": "who somebody is, only they say",

@@ -16,6 +16,7 @@ from tests.identity.conftest import Identity
 from tests.identity.factors import BY_PASSWORD, somebody
 from tests.people import insert_person, make_family, sign_up
 from tests.rpcs import Rpc, rpcs
+from vitalis.identity.v1 import onboarding_pb2
 from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_INTERNAL
 
 
@@ -137,6 +138,15 @@ async def _logged_in(running: Running) -> Owned:
     return Owned(owner, _first_id(await call(running, listed, owner)))
 
 
+async def _onboarding(running: Running) -> Owned:
+    """Somebody who has been welcomed."""
+    owner, _ = await make("users", running)
+    save = next(rpc for rpc in rpcs() if rpc.method.name == "SaveOnboardingStep")
+    answers = onboarding_pb2.OnboardingAnswers(welcome=onboarding_pb2.WelcomeAnswers(acknowledged=True))
+    await call(running, save, owner, step=0, answers=answers)
+    return Owned(owner, owner.subject)
+
+
 async def _leaving(running: Running) -> Owned:
     """Somebody who has asked for their deletion; asking needs a proof, which tests/privacy has."""
     owner, _ = await make("users", running)
@@ -178,6 +188,7 @@ MAKERS: dict[str, Maker] = {
     "health-profile": _registered,
     "identities": _linked,
     "email": _registered,
+    "onboarding": _onboarding,
     "account": _family,
     "subscription": _registered,
     "account-members": _family,

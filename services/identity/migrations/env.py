@@ -12,6 +12,7 @@ from services.identity.health_profile.tables import (
     medical_conditions,
 )
 from services.identity.oauth.tables import oauth_identities
+from services.identity.onboarding.tables import onboarding_states
 from services.identity.preferences import user_preferences
 from services.identity.privacy.tables import consents
 from services.identity.second_factors.challenges import challenges
@@ -34,6 +35,7 @@ TABLES = (
     intolerances,
     medical_conditions,
     oauth_identities,
+    onboarding_states,
     passkeys,
     password_history,
     sessions,

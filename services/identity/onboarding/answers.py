@@ -1,0 +1,92 @@
+"""What was answered: as a message, as it is stored, and how much of a flow it completes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from protovalidate import Validator
+
+from services.identity.onboarding.definitions import CONFIRMATION, Flow, Step
+from services.kit.contract import OUTPUT_ONLY, RequiredFields, fields_with
+from services.kit.errors import Violation
+from services.kit.interceptor import field_path
+from vitalis.identity.v1 import onboarding_pb2 as pb
+
+SECTIONS = tuple(pb.OnboardingAnswers.DESCRIPTOR.fields_by_name)
+REQUIRED = RequiredFields()
+VALIDATOR = Validator()
+
+
+def to_text(answers: pb.OnboardingAnswers) -> str:
+    """The answers as they are stored and exported: JSON by the names of the steps."""
+    return orjson.dumps(json_format.MessageToDict(answers, preserving_proto_field_name=True)).decode()
+
+
+def from_text(text: str) -> pb.OnboardingAnswers:
+    """Stored answers, as far as the contract still has a place for them.
+
+    A section that it has no more, or whose fields have another type now, is left
+    out: the person is asked again.
+    """
+    answers = pb.OnboardingAnswers()
+    for name, content in orjson.loads(text).items():
+        if name not in SECTIONS:
+            continue
+        section = getattr(answers, name)
+        section.SetInParent()
+        try:
+            json_format.ParseDict(content, section, ignore_unknown_fields=True)
+        except json_format.ParseError:
+            answers.ClearField(name)
+    return answers
+
+
+def with_section(answers: pb.OnboardingAnswers, name: str, given: pb.OnboardingAnswers) -> pb.OnboardingAnswers:
+    """The answers with one section as given, empty if it is not there.
+
+    What was confirmed was something else, unless it is the confirmation that is given.
+    """
+    changed = pb.OnboardingAnswers()
+    changed.CopyFrom(answers)
+    changed.ClearField(CONFIRMATION)
+    section = getattr(changed, name)
+    section.CopyFrom(getattr(given, name))
+    section.SetInParent()
+    clear_output_only(section)
+    return changed
+
+
+def clear_output_only(message: Message) -> None:
+    """Takes out what only we set (AIP-203), in what is inside as well."""
+    for name in fields_with(message.DESCRIPTOR, OUTPUT_ONLY):
+        message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.message_type:
+            for inner in value if field.is_repeated else (value,):
+                clear_output_only(inner)
+
+
+def assess(flow: Flow, answers: pb.OnboardingAnswers) -> Mapping[int, list[Violation]]:
+    """The steps that are not done, by number, each with what it lacks as paths from the answers."""
+    found = {step.number: _problems(step, answers) for step in flow.steps}
+    return {number: problems for number, problems in found.items() if problems}
+
+
+def _problems(step: Step, answers: pb.OnboardingAnswers) -> list[Violation]:
+    section: Any = getattr(answers, step.name)
+    problems = REQUIRED.missing(section, f"{step.name}.")
+    problems += [
+        Violation(f"{step.name}.{name}", "is required") for name in step.required if not _is_given(section, name)
+    ]
+    if not answers.HasField(step.name):  # type: ignore[arg-type]
+        return problems or [Violation(step.name, "is not answered")]
+    for broken in VALIDATOR.collect_violations(section):
+        rule = broken.proto.message or broken.proto.rule_id
+        problems.append(Violation(".".join(filter(None, (step.name, field_path(broken.proto)))), rule))
+    return problems
+
+
+def _is_given(section: Message, name: str) -> bool:
+    return any(field.name == name for field, _ in section.ListFields())
