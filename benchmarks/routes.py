@@ -46,7 +46,7 @@ def measure() -> tuple[str, list[Figure]]:
     configure_logging("json", "WARNING", "benchmark")
     with tempfile.TemporaryDirectory(prefix="vitalis-bench-") as scratch:
         directory = Path(scratch)
-        ensure_keys(directory, ["gateway"])
+        ensure_keys(directory, "gateway", ())
         sets = {count: _descriptor_set(directory / f"{count}.binpb", count) for count in (FEW, MANY)}
         requests, matches = asyncio.run(_compare(sets, directory))
     return machine(), [

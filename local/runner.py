@@ -129,7 +129,7 @@ class Stack:
         self.directory.acquire()
         self._watchdog = Watchdog()
         self._choose_ports()
-        ensure_keys(self.keys, [GATEWAY, *SERVICES])
+        ensure_keys(self.keys, GATEWAY, SERVICES)
         admin_url = os.environ.get(ADMIN_URL) or self._start_postgres()
         for service in SERVICES:
             passwords = {role: self.directory.password(role) for role in (app_role(service), migrator_role(service))}
@@ -257,9 +257,9 @@ class Stack:
             )
             fixed[f"{upper}_DATABASE_URL"] = self.databases[prefix].app
             fixed[f"{upper}_TRUSTED_CALLERS_FILE"] = str(self.keys / TRUSTED_CALLERS)
+            fixed[f"{upper}_VAULT_KEYSET_FILE"] = str(vault_keyset_file(self.keys, prefix))
         if prefix == "identity":
             fixed["IDENTITY_SIGNING_KEY_FILES"] = str(self.keys / ACCESS_TOKEN_KEY)
-            fixed["IDENTITY_VAULT_KEYSET_FILE"] = str(vault_keyset_file(self.keys, prefix))
             usual["IDENTITY_PUBLIC_URL"] = self.url
             # Passkeys are made for a name: no browser makes one for an address.
             usual["IDENTITY_ORIGINS"] = f"http://localhost:{self._ports[GATEWAY]}"

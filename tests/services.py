@@ -35,7 +35,11 @@ def identity_settings(directory: Path, **common: Any) -> IdentitySettings:
 
 def tracking_settings(directory: Path, **common: Any) -> TrackingSettings:
     return TrackingSettings(
-        object_store_url=f"file://{directory}/objects", scratch_directory=directory, upload_max_bytes=2**20, **common
+        vault_keyset_file=write_keyset(directory / "tracking-vault.json"),
+        object_store_url=f"file://{directory}/objects",
+        scratch_directory=directory,
+        upload_max_bytes=2**20,
+        **common,
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from services.kit.errors import ServiceError, invalid
 
 DEFAULT_PAGE_SIZE = 50
@@ -62,6 +64,14 @@ def instant_text(moment: datetime) -> str:
 def read_instant(text: str) -> datetime:
     """What `instant_text` has written. Raises INVALID_PAGE_TOKEN."""
     return read_position(lambda microseconds: EPOCH + int(microseconds) * MICROSECOND, text)
+
+
+def instant_of(name: str, moment: Timestamp) -> datetime:
+    """The bound `name` of a list. Raises INVALID_FIELD for an instant that no row can have."""
+    try:
+        return moment.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise invalid(name, "must be an instant of the years 1 to 9999") from None
 
 
 def bad_token() -> ServiceError:

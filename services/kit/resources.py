@@ -20,6 +20,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
@@ -27,7 +28,7 @@ from services.kit.contract import ContractError, service_of
 from services.kit.database import Database, Statement, changed_at, uuid7
 from services.kit.errors import etag_mismatch, not_found
 from services.kit.idempotency import once
-from services.kit.paging import decode_token, encode_token, page_size, read_instant, read_position
+from services.kit.paging import decode_token, encode_token, instant_of, page_size, read_instant, read_position
 from services.kit.personal import GENERAL
 from services.kit.rows import RowMapping
 from services.kit.upsert import Upsert
@@ -41,7 +42,8 @@ class Resource:
 
     `what` is its name in errors; `order_by` the columns of the list's order,
     descending, that with user_id identify a row; `date_column` the one that
-    start_date and end_date of a list bound; `filters` the columns that a list
+    start_date and end_date of a list bound, or start_time and end_time (which
+    is excluded) if it is an instant; `filters` the columns that a list
     can be narrowed by, named as the request's fields; `heavy` the columns that
     lists leave out; `natural_key` what an upsert knows a row by; `hidden` the
     columns that the message does not show; `provenance` the columns that say
@@ -83,6 +85,7 @@ class Resource:
         self.upsert = Upsert(table, natural_key, self.rows.names) if natural_key else None
         self._order_by = order_by
         self._date = date_column
+        self._is_instant = date_column is not None and isinstance(table.c[date_column].type, sa.DateTime)
         self._filters = filters
         self._order_indexes = [self.rows.light_names.index(name) for name in order_by]
         self._lists: dict[tuple[str, ...], Statement] = {}
@@ -111,7 +114,7 @@ class Resource:
 
     async def page(self, database: Database, request: Any) -> tuple[list[Any], str]:
         """The messages of a page and the token of the next one ("" on the last)."""
-        bounds = {name: value for name in self._bound_names(request) if (value := getattr(request, name))}
+        bounds = self._bounds(request)
         size = page_size(request.page_size)
         bound_to = (request.DESCRIPTOR.full_name, *(f"{name}={value}" for name, value in sorted(bounds.items())))
         parameters: dict[str, Any] = {**bounds, "user_id": current().subject, "page_limit": size + 1}
@@ -137,10 +140,15 @@ class Resource:
             return read_position(UUID, text)
         return read_position(date.fromisoformat, text) if isinstance(kind, sa.Date) else text
 
-    def _bound_names(self, request: Any) -> tuple[str, ...]:
-        dates = ("start_date", "end_date") if self._date else ()
+    def _bounds(self, request: Any) -> dict[str, Any]:
+        """What the request narrows the list by. Raises INVALID_FIELD."""
+        dates = ("start_date", "end_date") if self._date and not self._is_instant else ()
         deleted = ("show_deleted",) if self.soft_delete else ()
-        return (*dates, *self._filters, *deleted)
+        bounds = {name: value for name in (*dates, *self._filters, *deleted) if (value := getattr(request, name))}
+        if self._is_instant:
+            times = [name for name in ("start_time", "end_time") if request.HasField(name)]
+            bounds |= {name: instant_of(name, getattr(request, name)) for name in times}
+        return bounds
 
     def _list(self, parameters: tuple[str, ...]) -> Statement:
         if statement := self._lists.get(parameters):
@@ -152,10 +160,15 @@ class Resource:
             return sa.bindparam(name, type_=kind)
 
         where: list[sa.ColumnElement[bool]] = [table.c.user_id == bind("user_id", table.c.user_id)]
-        if self._date and "start_date" in parameters:
-            where.append(table.c[self._date] >= bind("start_date", table.c[self._date]))
-        if self._date and "end_date" in parameters:
-            where.append(table.c[self._date] <= bind("end_date", table.c[self._date]))
+        if self._date:
+            column = table.c[self._date]
+            conditions = {
+                "start_date": column >= bind("start_date", column),
+                "end_date": column <= bind("end_date", column),
+                "start_time": column >= bind("start_time", column),
+                "end_time": column < bind("end_time", column),
+            }
+            where += [condition for name, condition in conditions.items() if name in parameters]
         where += [table.c[name] == bind(name, table.c[name]) for name in self._filters if name in parameters]
         if self.soft_delete and "show_deleted" not in parameters:
             where.append(table.c.deleted_at.is_(None))
@@ -178,6 +191,14 @@ class Resource:
             values = await self.sealed.seal(connection, row_id, values)
         row = {"id": row_id, "user_id": current().subject, **values}
         return self._read(connection, (await connection.execute(self._insert, _bindable(self.table, row))).one())
+
+    async def insert_once(self, connection: AsyncConnection, row_id: UUID, values: dict[str, Any]) -> bool:
+        """Stores a new row of the current subject under an id from elsewhere; False if they have it already."""
+        if self.sealed:
+            values = await self.sealed.seal(connection, row_id, values)
+        row = _bindable(self.table, {"id": row_id, "user_id": current().subject, **values})
+        insert = postgresql.insert(self.table).values(row).on_conflict_do_nothing()
+        return (await connection.execute(insert.returning(self.table.c.id))).first() is not None
 
     def _read(self, connection: AsyncConnection, row: sa.Row[Any]) -> Any:
         """A row of `_columns`, read in a transaction."""

@@ -1,18 +1,23 @@
 """A service's own audit log, read page by page; every service serves it to the others."""
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import grpc
 import sqlalchemy as sa
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.kit.audit import audit_log
 from services.kit.caller import current
 from services.kit.database import Database, Statement, new_metadata
-from services.kit.errors import invalid
-from services.kit.paging import decode_token, encode_token, instant_text, page_size, read_instant, read_position
+from services.kit.paging import (
+    decode_token,
+    encode_token,
+    instant_of,
+    instant_text,
+    page_size,
+    read_instant,
+    read_position,
+)
 from vitalis.common.v1 import audit_pb2 as pb
 from vitalis.common.v1 import audit_pb2_grpc
 
@@ -77,7 +82,7 @@ class Trail:
         }
         for name in ("start_time", "end_time"):
             if request.HasField(name):
-                bounds[name] = _instant_of(name, getattr(request, name))
+                bounds[name] = instant_of(name, getattr(request, name))
         bound_to = ("ListAuditEntries", *(f"{name}={value}" for name, value in sorted(bounds.items())))
         parameters = {**bounds, "user_id": current().subject, "page_limit": size + 1}
         if request.page_token:
@@ -113,13 +118,6 @@ class Trail:
             elif value is not None:
                 setattr(entry, name, value)
         return entry
-
-
-def _instant_of(name: str, moment: Timestamp) -> datetime:
-    try:
-        return moment.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise invalid(name, "must be an instant of the years 1 to 9999") from None
 
 
 def _position(values: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m services.tracking serve | worker | migrate`."""
+"""`python -m services.tracking serve | worker | migrate | rotate-keys`."""
 
 from services.kit.database import Database, now
 from services.kit.files import Files
@@ -12,6 +12,7 @@ from services.tracking.imports.job import ImportRunner, declare_job
 from services.tracking.imports.store import PREFIX, UploadStore
 from services.tracking.settings import TrackingSettings
 from services.tracking.wearables import WearablesServicer, make_partitions
+from services.tracking.wellbeing import WellbeingServicer
 
 YEARS_AHEAD = 2
 
@@ -35,6 +36,7 @@ def build(settings: TrackingSettings, database: Database) -> Parts:
         [
             WearablesServicer(database),
             ImportsServicer(database, store, jobs, import_job),
+            WellbeingServicer(database),
         ],
         jobs,
         PersonalData(

@@ -10,6 +10,7 @@ from services.kit.settings import ServiceSettings
 class TrackingSettings(ServiceSettings):
     """Settings `TRACKING_…`."""
 
+    vault_keyset_file: Path = Field(description="Master keys of encrypted columns: a Tink keyset, mode 0600.")
     object_store_url: str = Field(
         pattern=r"^[a-z0-9]+://", description="Where uploads go: file:///directory, s3://bucket/prefix, …"
     )

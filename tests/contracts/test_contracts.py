@@ -20,8 +20,8 @@ from vitalis.options.v1 import errors_pb2, options_pb2
 RPCS = rpcs()
 USER_URL = "/api/v1/users/{user_id}"
 ADMIN_URL = "/api/v1/admin/users/{user_id}"
-# Ids that a request may carry: whose, which one, and which request it is.
-IDS = {"user_id", "id", "request_id"}
+# Ids that a request may carry: whose, which one, which request it is, and which one it becomes.
+IDS = {"user_id", "id", "request_id", "baseline_id"}
 HTTP_METHODS = {
     "Get": "get",
     "List": "get",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.rpcs import rpcs
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFTEST = """
 from tests import outcomes
@@ -45,7 +47,9 @@ def test_a_whole_run_shows_all_that_the_contract_says(tmp_path: Path, processes:
 def test_what_no_test_has_shown_fails_the_run_by_name(tmp_path: Path, processes: str) -> None:
     done = run(tmp_path, "-1", "-n", processes)
     assert done.returncode == 1
-    assert "WriteWearables: no test provokes DATE_OUT_OF_RANGE" in done.stdout
+    last = rpcs()[-1]
+    missing = f"provokes {last.errors[-1]}" if last.errors else "calls it with success"
+    assert f"{last.method.name}: no test {missing}" in done.stdout
     assert done.stdout.count(": no test") == 1
 
 

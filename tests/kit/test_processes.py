@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from psycopg import sql
 
 from tests.databases import ServiceDatabase
-from tests.harness import Trust, make_trust, person
+from tests.harness import Trust, make_trust, person, write_keyset
 from vitalis.tracking.v1 import imports_pb2, imports_pb2_grpc, wearables_pb2, wearables_pb2_grpc
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -89,6 +89,7 @@ def environment(
         "TRACKING_DATABASE_URL": database.app_url,
         "TRACKING_CALLER_KEY_FILE": str(trust.caller_key_file),
         "TRACKING_TRUSTED_CALLERS_FILE": str(trust.trusted_callers_file),
+        "TRACKING_VAULT_KEYSET_FILE": str(write_keyset(tmp_path / "vault.json")),
         "TRACKING_OBJECT_STORE_URL": f"file://{tmp_path}/objects",
         "TRACKING_GRACE_SECONDS": "20",
         **{f"TRACKING_{name.upper()}": value for name, value in settings.items()},
@@ -255,6 +256,7 @@ async def test_missing_settings_are_named(command: str) -> None:
         "setting TRACKING_DATABASE_URL",
         "setting TRACKING_CALLER_KEY_FILE",
         "setting TRACKING_TRUSTED_CALLERS_FILE",
+        "setting TRACKING_VAULT_KEYSET_FILE",
         "setting TRACKING_OBJECT_STORE_URL",
     }
 

@@ -11,8 +11,8 @@ from services.kit.caller import Caller
 from services.tracking.__main__ import SERVICE
 from services.tracking.settings import TrackingSettings
 from tests.databases import ServiceDatabase
-from tests.harness import Running, make_trust, running
-from vitalis.tracking.v1 import imports_pb2_grpc, wearables_pb2_grpc
+from tests.harness import Running, make_trust, running, write_keyset
+from vitalis.tracking.v1 import imports_pb2_grpc, wearables_pb2_grpc, wellbeing_pb2_grpc
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def tracking_settings(
         database_url=SecretStr(database.app_url),
         caller_key_file=trust.caller_key_file,
         trusted_callers_file=trust.trusted_callers_file,
+        vault_keyset_file=write_keyset(tmp_path / "vault.json"),
         object_store_url=f"file://{tmp_path}/objects",
         scratch_directory=tmp_path,
         upload_max_bytes=64 * 2**20,
@@ -50,10 +51,14 @@ class As:
         self._metadata = tracking.metadata(caller)
         self._wearables = wearables_pb2_grpc.WearablesServiceStub(tracking.channel)
         self._imports = imports_pb2_grpc.ImportsServiceStub(tracking.channel)
+        self._wellbeing = wellbeing_pb2_grpc.WellbeingServiceStub(tracking.channel)
         self.id = caller.subject
 
     def wearables(self, rpc: str, request: Any) -> Any:
         return getattr(self._wearables, rpc)(request, metadata=self._metadata, timeout=30)
+
+    def wellbeing(self, rpc: str, request: Any) -> Any:
+        return getattr(self._wellbeing, rpc)(request, metadata=self._metadata, timeout=30)
 
     def imports(self, rpc: str, request: Any) -> Any:
         return getattr(self._imports, rpc)(request, metadata=self._metadata, timeout=60)

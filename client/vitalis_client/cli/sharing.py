@@ -24,6 +24,8 @@ SCOPES = (
     "imports.write",
     "health_profile.read",
     "health_profile.write",
+    "wellbeing.read",
+    "wellbeing.write",
 )
 
 GIVEN: Sequence[Column[Grant]] = (

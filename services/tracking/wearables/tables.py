@@ -8,21 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from google.protobuf import descriptor
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.kit.contract import ranges_of
 from services.kit.database import owned
-from services.tracking.base import metadata
+from services.tracking.base import checks, metadata
 from vitalis.tracking.v1 import wearables_pb2 as pb
-
-
-def checks(message: descriptor.Descriptor) -> list[sa.CheckConstraint]:
-    """One CHECK for each number of the message that has a range."""
-    return [
-        sa.CheckConstraint(f"{name} BETWEEN {low:.15g} AND {high:.15g}", name=name)
-        for name, (low, high) in ranges_of(message).items()
-    ]
 
 
 def columns(kind: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]], *names: str) -> Sequence[sa.Column[Any]]:
