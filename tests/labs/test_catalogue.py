@@ -2,11 +2,14 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from services.labs.biomarkers.catalogue import Loinc, catalogue
+from services.labs.biomarkers.catalogue import CatalogueError, Loinc, Marker, Range, catalogue, read
+from services.labs.matching.names import name_of, plain
+from services.labs.units import compile_units
 
 CATALOGUE = catalogue()
 MARKERS = list(CATALOGUE.markers.values())
@@ -65,12 +68,273 @@ def terms() -> list[Loinc]:
     return [term for marker in MARKERS for term in (marker.loinc, *marker.other_loincs) if term]
 
 
+# What LOINC's properties measure, as the units of UCUM that such a result can have.
+UNITS_OF_PROPERTY = {
+    "MCnc": r"[munpk]?g/[dm]?L(\{FEU\})?",
+    "SCnc": r"([mun]?p?mol|m?eq)/[dm]?L",
+    "ACnc": r"([mkun]?\[IU\]|k?\[arb'U\]|U)/m?L|\[[GM]PL'U\]",
+    "CCnc": r"k?U/L|[un]kat/L|ng/mL/h",
+    "NCnc": r"(10\*\d+)?/[un]?L|\{copies\}/mL",
+    "NFr": "%",
+    "MFr": "%",
+    "SFr": "%|mmol/mol",
+    "VFr": "%|L/L",
+    "AFr": "%",
+    "CFr": "%",
+    "MRto": "1|mg/g|mg/mg|mg/mmol",
+    "SRto": "mmol/mol|mg/mmol",
+    "NRto": "1",
+    "Ratio": "%|1|/100\\{WBC\\}",
+    "RelTime": "1|%",
+    "ArVRat": r"mL/min/\{1\.73_m2\}",
+    "MCnt": "[um]g/k?g",
+    "CCnt": r"U/g\{Hb\}",
+    "MRat": r"[mu]?g/\(24\.h\)",
+    "SRat": r"[mun]?mol/\(24\.h\)",
+    "EntMass": "pg|fmol",
+    "EntVol": "fL",
+    "EntMeanVol": "fL|um3",
+    "Rden": "1",
+    "Osmol": "m?osm/kg",
+    "LsCnc": r"\[pH\]",
+    "Time": "s",
+    "Vel": "mm/h",
+    "Len": "Ao|nm",
+    "PPres": r"mm\[Hg\]|kPa",
+    "Naric": r"/\[[HL]PF\]",
+    "Titr": r"\{titer\}",
+    "Score": r"\{Zscore\}",
+}
+OF_WORDS = {"PrThr", "Type", "Aper", "Prid"}
+
+SYSTEMS = {
+    "serum": {"Ser/Plas", "Ser", "Ser/Plas/Bld", "Bld", "PlasV"},
+    "plasma": {"Plas", "PPP", "Ser/Plas", "Bld", "PlasV"},
+    "blood": {"Bld", "BldV", "BldC", "RBC", "PPP"},
+    "arterial_blood": {"BldA"},
+    "red_cells": {"RBC"},
+    "urine": {"Urine", "Urine sed"},
+    "urine_24h": {"Urine"},
+    "stool": {"Stool"},
+    "saliva": {"Saliva"},
+    "breath": {"Exhl gas"},
+}
+
+
 def test_no_loinc_twice_and_every_check_digit_right() -> None:
     codes = [term.code for term in terms()]
     assert [code for code, times in Counter(codes).items() if times > 1] == []
     assert [code for code in codes if check_digit(code) != int(code[-1])] == []
 
 
-@pytest.mark.parametrize("marker", [m for m in MARKERS if m.chemical_formula], ids=lambda marker: marker.slug)
-def test_molar_mass_is_the_formulas(marker) -> None:  # type: ignore[no-untyped-def]
-    assert abs(molar_mass(marker.chemical_formula) - marker.molar_mass_g_per_mol) <= Decimal("0.002")
+@pytest.mark.parametrize("marker", MARKERS, ids=lambda marker: marker.slug)
+class TestAMarker:
+    def test_loinc_is_of_its_kind_of_unit(self, marker: Marker) -> None:
+        codes = [unit.ucum for unit in marker.units]
+        for term in filter(None, (marker.loinc, *marker.other_loincs)):
+            if marker.results:
+                assert term.property in OF_WORDS
+            else:
+                assert any(re.fullmatch(UNITS_OF_PROPERTY[term.property], code) for code in codes), term
+
+    def test_loinc_is_of_its_specimen(self, marker: Marker) -> None:
+        for term in filter(None, (marker.loinc, *marker.other_loincs)):
+            assert term.system in SYSTEMS[marker.specimen], term
+
+    def test_loincs_are_of_one_component(self, marker: Marker) -> None:
+        """All terms of a marker measure one thing; where LOINC names it differently, it stands here."""
+        components = {term.component.split("^")[0] for term in (marker.loinc, *marker.other_loincs) if term}
+        assert len(components) <= 1 or components in SAME_THING
+
+    def test_units_convert_there_and_back(self, marker: Marker) -> None:
+        units = compile_units(marker)
+        for unit in marker.units:
+            for value in (Decimal("0.0123456789"), Decimal(1), Decimal("98765.4321")):
+                there = units.convert(value, unit.ucum, marker.canonical_unit)
+                back = units.convert(there, marker.canonical_unit, unit.ucum)
+                assert abs(back - value) <= value * Decimal("1e-9"), unit
+
+    def test_molar_mass_is_the_formulas(self, marker: Marker) -> None:
+        if marker.chemical_formula is not None:
+            assert marker.molar_mass_g_per_mol is not None
+            assert abs(molar_mass(marker.chemical_formula) - marker.molar_mass_g_per_mol) <= Decimal("0.002")
+
+    def test_says_what_it_measures_or_how_it_is_told(self, marker: Marker) -> None:
+        assert re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", marker.slug)
+        assert marker.sub_panel
+        assert marker.aliases.get("en")
+
+
+# One thing under several names of LOINC: a total and its main part, a test and
+# the calculation that stands for it.
+SAME_THING: list[set[str]] = [
+    {"Calcidiol", "Calcidiol+ercalcidiol"},
+    {"Carbon dioxide", "Bicarbonate"},
+    {"Anion gap", "Anion gap 3"},
+    {"Apolipoprotein B", "Apolipoprotein B-100"},
+    {"Choriogonadotropin", "Choriogonadotropin.beta subunit"},
+    {"Cyclic citrullinated peptide Ab", "Cyclic citrullinated peptide Ab.IgG"},
+    {"Glomerular filtration rate", "Glomerular filtration rate/1.73 sq M.predicted"},
+    {"1,25-Dihydroxyvitamin D", "Calcitriol"},
+]
+
+
+def test_names_are_unambiguous_within_a_specimen() -> None:
+    """Serum and plasma count as one; a name may mean one thing in blood and another in urine."""
+    owners: dict[tuple[str, str], set[str]] = {}
+    for marker in MARKERS:
+        specimen = "serum" if marker.specimen == "plasma" else marker.specimen
+        for name in marker.names():
+            owners.setdefault((specimen, name_of(name).key), set()).add(marker.slug)
+    assert {name: slugs for name, slugs in owners.items() if len(slugs) > 1} == {}
+
+
+def test_a_name_is_said_once() -> None:
+    for marker in MARKERS:
+        names = [plain(name) for name in marker.names()]
+        assert len(set(names)) == len(names), marker.slug
+
+
+# VIT 7: the categories and what each one names.
+SPECIFIED = {
+    "metabolic": "glucose bun creatinine egfr sodium potassium chloride carbon_dioxide calcium protein_total albumin"
+    " globulin bilirubin_total alp alt ast",
+    "lipids": "cholesterol_total hdl_cholesterol ldl_cholesterol triglycerides non_hdl_cholesterol",
+    "lipids_advanced": "ldl_particle_number ldl_small ldl_medium hdl_large apolipoprotein_b lipoprotein_a ldl_pattern"
+    " ldl_peak_size",
+    "fatty_acids": "omega3_total omega6_total epa dpa dha arachidonic_acid linoleic_acid",
+    "thyroid": "tsh t3_free t3_total t4_free t4_total tpo_antibodies thyroglobulin_antibodies",
+    "hormones": "testosterone_total testosterone_free estradiol fsh lh prolactin shbg dhea_s cortisol insulin leptin",
+    "hematology": "wbc rbc hemoglobin hematocrit mcv mch mchc rdw platelets mpv neutrophils_absolute neutrophils_pct"
+    " lymphocytes_absolute lymphocytes_pct monocytes_absolute monocytes_pct eosinophils_absolute eosinophils_pct"
+    " basophils_absolute basophils_pct",
+    "inflammation": "hs_crp homocysteine rheumatoid_factor",
+    "nutrition": "vitamin_d_25_hydroxy ferritin iron methylmalonic_acid vitamin_b12 zinc magnesium",
+    "heavy_metals": "mercury_blood lead_blood",
+    "immunology": "ana_screen",
+    "urinalysis": "urine_color urine_appearance urine_specific_gravity urine_ph urine_protein_dipstick"
+    " urine_glucose_dipstick urine_ketones urine_blood urine_bilirubin urine_urobilinogen urine_nitrite"
+    " urine_leukocyte_esterase urine_wbc urine_rbc urine_squamous_epithelial_cells urine_bacteria urine_hyaline_casts",
+}
+
+
+@pytest.mark.parametrize("category", SPECIFIED)
+def test_what_the_specification_names_is_there(category: str) -> None:
+    for slug in SPECIFIED[category].split():
+        assert CATALOGUE.markers[slug].category == category
+
+
+def test_size() -> None:
+    assert len(MARKERS) >= 250
+    assert set(SPECIFIED) <= set(CATALOGUE.categories)
+
+
+@pytest.mark.parametrize(
+    ("slug", "unit", "factor"),
+    # VIT 8, DHEA-S as domain.md corrects it.
+    [
+        ("testosterone_total", "nmol/L", "0.03467"),
+        ("glucose", "mmol/L", "0.05551"),
+        ("cholesterol_total", "mmol/L", "0.02586"),
+        ("creatinine", "umol/L", "88.42"),
+        ("dhea_s", "nmol/L", "27.14"),
+        ("dhea_s", "umol/L", "0.02714"),
+    ],
+)
+def test_factors_of_the_specification(slug: str, unit: str, factor: str) -> None:
+    marker = CATALOGUE.markers[slug]
+    converted = compile_units(marker).convert(Decimal(1), marker.canonical_unit, unit)
+    assert abs(converted / Decimal(factor) - 1) < Decimal("0.0005")
+
+
+def test_estradiol_as_the_specification_converts_it() -> None:
+    converted = compile_units(CATALOGUE.markers["estradiol"]).convert(Decimal(1), "pg/mL", "pmol/L")
+    assert abs(converted - Decimal("3.671")) < Decimal("0.0005")
+
+
+class TestARange:
+    RANGE = Range(Decimal(2), Decimal(5), low_belongs=False, high_belongs=True, unit="%", source="x")
+
+    @pytest.mark.parametrize(("value", "inside"), [("2", False), ("2.001", True), ("5", True), ("5.001", False)])
+    def test_ends(self, value: str, inside: bool) -> None:
+        assert self.RANGE.contains(Decimal(value)) is inside
+
+    def test_open_ends(self) -> None:
+        assert replace(self.RANGE, low=None).contains(Decimal(-1))
+        assert replace(self.RANGE, high=None).contains(Decimal(10**9))
+
+    def test_without_ages_it_is_for_adults_and_for_who_does_not_say(self) -> None:
+        assert self.RANGE.covers(sex=None, age_years=18)
+        assert self.RANGE.covers(sex=None, age_years=None)
+        assert not self.RANGE.covers(sex=None, age_years=17.9)
+
+    def test_ages(self) -> None:
+        banded = replace(self.RANGE, age_low_years=Decimal(20), age_high_years=Decimal(50))
+        assert [banded.covers(sex=None, age_years=age) for age in (19.9, 20, 49.9, 50, None)] == [
+            False,
+            True,
+            True,
+            False,
+            False,
+        ]
+
+    def test_sex_and_phase_that_are_unknown_fit_no_range_that_asks(self) -> None:
+        hers = replace(self.RANGE, sex="female", cycle_phase="luteal")
+        assert hers.covers(sex="female", age_years=30, cycle_phase="luteal")
+        assert not hers.covers(sex="female", age_years=30)
+        assert not hers.covers(sex=None, age_years=30, cycle_phase="luteal")
+        assert not hers.covers(sex="male", age_years=30, cycle_phase="luteal")
+
+
+def dictionary(**changes: str) -> dict[str, str]:
+    marker = """
+[[marker]]
+slug = "zinc"
+display_name = "Zinc"
+sub_panel = "Minerals"
+specimen = "serum"
+canonical_unit = "ug/dL"
+"""
+    texts = {"sources": 'book = "A book."', "categories": 'minerals = "Minerals"', "minerals": marker}
+    return {**texts, "minerals": marker + "\n".join(f"{key} = {value}" for key, value in changes.items())}
+
+
+def test_a_small_dictionary_is_read() -> None:
+    assert list(read(dictionary()).markers) == ["zinc"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"colour": '"blue"'}, "unknown keys"),
+        ({"molar_units": '["umol/L"]'}, "lacks what a conversion by molar needs"),
+        ({"equivalent_units": '["meq/L"]'}, "lacks what a conversion by equivalent needs"),
+        ({"factors": '[{ ucum = "U/L", factor = 2, origin = "hearsay" }]'}, "lacks what a conversion by factor needs"),
+        ({"units": '["ug/dL"]'}, "a unit stands twice"),
+        ({"normal": '[{ low = 1, source = "hearsay" }]'}, "is no source"),
+        ({"normal": '[{ source = "book" }]'}, "a range without ends"),
+        ({"normal": '[{ low = 2, high = 1, source = "book" }]'}, "2 is above 1"),
+        ({"normal": '[{ low = 2, unit = "g/L", source = "book" }]'}, "which is none of its units"),
+        ({"normal": '[{ low = 2, sex = "other", source = "book" }]'}, "is none of"),
+        ({"results": '["negative"]', "optimal": '[{ low = 2, source = "book" }]'}, "no range of numbers"),
+        ({"variation": '{ cvi_pct = 5, source = "hearsay" }'}, "is no source"),
+        ({"molar_mass_g_per_mol": "65.38"}, "needs a chemical formula or an origin"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(changes: dict[str, str], reason: str) -> None:
+    with pytest.raises(CatalogueError, match=f"zinc: .*{reason}"):
+        read(dictionary(**changes))
+
+
+def test_a_marker_without_a_name_a_code_or_a_slug_of_its_own_is_refused() -> None:
+    texts = dictionary()
+    with pytest.raises(CatalogueError, match="display_name is missing"):
+        read({**texts, "minerals": '[[marker]]\nslug = "zinc"'})
+    with pytest.raises(CatalogueError, match="zinc: twice"):
+        read({**texts, "minerals": texts["minerals"] * 2})
+    loinc = 'loinc = { code = "5763-8", component = "Zinc", property = "MCnc", system = "Ser/Plas" }\n'
+    both = texts["minerals"] + loinc + texts["minerals"].replace('"zinc"', '"zinc_again"') + loinc
+    with pytest.raises(CatalogueError, match="5763-8 is zinc's too"):
+        read({**texts, "minerals": both})
+    with pytest.raises(CatalogueError, match="files and categories differ"):
+        read({**texts, "metals": ""})

@@ -6,6 +6,7 @@ name, a molar unit without a molar mass) is refused as a whole with
 `CatalogueError`, so that a mistake shows in review and not in a person's trend.
 """
 
+import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
+ADULT_YEARS = 18
+
 Sex = Literal["female", "male"]
-CyclePhase = Literal["menstruation", "follicular", "ovulation", "luteal"]
+# The last is no phase of a cycle: it is where there are none any more.
+CyclePhase = Literal["menstruation", "follicular", "ovulation", "luteal", "postmenopause"]
 Language = Literal["en", "de", "fr", "es"]
 Specimen = Literal[
     "serum",  # or plasma: where laboratories treat them alike
@@ -67,31 +71,38 @@ class Loinc:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A range of values in `unit`; no `low` or no `high` is an open end, both ends belong to it.
+    """A range of values in `unit`; None is an open end.
 
     The ages are in years, `age_low_years` belongs to the band and
-    `age_high_years` does not. What is None holds for everybody.
+    `age_high_years` does not. A range without ages is one for adults. What
+    else is None holds for everybody.
     """
 
     low: Decimal | None
     high: Decimal | None
+    low_belongs: bool  # ">= 60" is True, "> 2" False
+    high_belongs: bool
     unit: str  # UCUM
     source: str  # a key of `Catalogue.sources`
     sex: Sex | None = None
     age_low_years: Decimal | None = None
     age_high_years: Decimal | None = None
     cycle_phase: CyclePhase | None = None
-    condition: str | None = None  # "fasting", "morning", "postmenopausal", …
+    condition: str | None = None  # how the specimen is taken: "fasting", "morning", "therapeutic"
 
     def covers(self, *, sex: str | None, age_years: float | None, cycle_phase: str | None = None) -> bool:
-        """Whether the range is one for such a person; an unknown trait fits no range that asks for it."""
-        if self.sex is not None and self.sex != sex:
+        """Whether the range is one for such a person; what is unknown fits no range that asks for it."""
+        if self.sex not in (None, sex) or self.cycle_phase not in (None, cycle_phase):
             return False
-        if self.cycle_phase is not None and self.cycle_phase != cycle_phase:
-            return False
-        if self.age_low_years is not None and (age_years is None or age_years < self.age_low_years):
-            return False
-        return self.age_high_years is None or (age_years is not None and age_years < self.age_high_years)
+        if self.age_low_years is None and self.age_high_years is None:
+            return age_years is None or age_years >= ADULT_YEARS
+        return age_years is not None and (self.age_low_years or 0) <= age_years < (self.age_high_years or math.inf)
+
+    def contains(self, value: Decimal) -> bool:
+        """Whether a value in the range's unit lies in it."""
+        above = self.low is None or value > self.low or (self.low_belongs and value == self.low)
+        below = self.high is None or value < self.high or (self.high_belongs and value == self.high)
+        return above and below
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,7 @@ class Variation:
     """How much a healthy person's value moves by itself, in percent."""
 
     cvi_pct: Decimal  # within a person
-    cva_pct: Decimal  # of the measurement
+    cva_pct: Decimal | None  # of the measurement, where the source has measured it
     source: str
 
 
@@ -226,10 +237,7 @@ def _marker(entry: dict[str, Any], category: str, order: int, sources: Mapping[s
             *(Unit(code, "metric") for code in take("units", ())),
             *(Unit(code, "molar") for code in take("molar_units", ())),
             *(Unit(code, "equivalent") for code in take("equivalent_units", ())),
-            *(
-                Unit(stated["ucum"], "factor", Decimal(stated["factor"]), None, stated["origin"])
-                for stated in take("factors", ())
-            ),
+            *(_factor(stated) for stated in take("factors", ())),
             *(
                 Unit(stated["ucum"], "formula", None, stated["formula"], stated["origin"])
                 for stated in take("formulas", ())
@@ -287,18 +295,35 @@ def _decimal(value: object) -> Decimal | None:
     return None if value is None else Decimal(str(value))
 
 
+def _factor(stated: dict[str, Any]) -> Unit:
+    """A stated factor: of the unit to the canonical one, or how many of the unit make one canonical."""
+    factor = 1 / Decimal(stated["per_canonical"]) if "per_canonical" in stated else Decimal(stated["factor"])
+    return Unit(stated["ucum"], "factor", factor, None, stated["origin"])
+
+
 def _range(take: _Taker, stated: dict[str, Any], unit: str) -> Range:
-    decimals = {key: _decimal(stated.pop(key, None)) for key in ("low", "high", "age_low_years", "age_high_years")}
     for values, key in ((Sex, "sex"), (CyclePhase, "cycle_phase")):
         if key in stated:
             take.one_of(values, key, stated[key])
-    return Range(**decimals, **{"unit": unit, **stated})  # type: ignore[arg-type]  # by TOML
+    above, below = _decimal(stated.pop("above", None)), _decimal(stated.pop("below", None))
+    low, high, youngest, oldest = (
+        _decimal(stated.pop(key, None)) for key in ("low", "high", "age_low_years", "age_high_years")
+    )
+    return Range(
+        low=low if above is None else above,
+        high=high if below is None else below,
+        low_belongs=above is None,
+        high_belongs=below is None,
+        age_low_years=youngest,
+        age_high_years=oldest,
+        **{"unit": unit, **stated},
+    )
 
 
 def _variation(stated: dict[str, Any] | None) -> Variation | None:
     if stated is None:
         return None
-    return Variation(Decimal(str(stated["cvi_pct"])), Decimal(str(stated["cva_pct"])), stated["source"])
+    return Variation(Decimal(stated["cvi_pct"]), _decimal(stated.get("cva_pct")), stated["source"])
 
 
 def _wrong(marker: Marker, sources: Mapping[str, str]) -> Iterator[str]:
@@ -315,8 +340,9 @@ def _wrong(marker: Marker, sources: Mapping[str, str]) -> Iterator[str]:
             yield f"{unit.ucum} lacks what a conversion by {unit.conversion} needs"
     if len(set(codes)) != len(codes):
         yield "a unit stands twice"
-    if marker.results and (marker.normal and any(r.low or r.high for r in marker.normal)):
+    if marker.results and (marker.normal or marker.optimal):
         yield "a qualitative marker has no range of numbers"
+        return
     for stated in (*marker.normal, *marker.optimal):
         if stated.source not in sources:
             yield f"{stated.source!r} is no source"

@@ -29,6 +29,8 @@ SAME = {
         "gamma": ("γ",),
         "aluminum": ("aluminium",),
         "ratio": ("quotient", "rapport", "cociente"),
+        # The S is no plural.
+        "dhea_s": ("dheas",),
     }.items()
     for spelling in spellings
 }
