@@ -18,7 +18,6 @@ from protobuf.wkt import FileDescriptorSet
 from gateway.app import create_app
 from gateway.protocol import protocol_for
 from gateway.settings import GatewaySettings
-from tests.gateway.calling import Called
 from tests.gateway.support import PROTOS, Backend, bearer, compile_set, mint
 
 Client = httpx.AsyncClient
@@ -144,8 +143,3 @@ class Serving:
         await self._client.aclose()
         self._server.should_exit = True
         await self._task
-
-
-@pytest.fixture
-def called(backend: Backend, gateway_key: Ed25519PrivateKey) -> Called:
-    return Called(backend, gateway_key)

@@ -84,7 +84,7 @@ def named(table: str) -> tuple[Any, ...]:
         sa.Column("allergen_id", sa.Uuid, sa.ForeignKey("allergens.id")),
         sa.Column("diagnosed_date", sa.Date),
         sa.Column("reaction", sa.LargeBinary),
-        sa.Column("matched", sa.Boolean, sa.Computed("allergen_id IS NOT NULL"), nullable=False),
+        sa.Column("matched", sa.Boolean, sa.Computed("allergen_id IS NOT NULL", persisted=True), nullable=False),
         sa.Column("matched_allergen", sa.Text),
         sa.Column("match_method", sa.Text),
         sa.Column("match_confidence", sa.Double),

@@ -25,8 +25,8 @@ CONFIDENCE = {"exact": 1.0, "synonym": 1.0, "derivative": 0.95}
 FUZZY = 0.9
 # Letters, and words.
 SHORTEST_FUZZY, LONGEST_FUZZY_SPAN = 5, 3
-# How many letters may be wrong in a word of up to so many.
-ONE_WRONG_BELOW = 8
+# One letter may be wrong in a word of fewer letters, two in a longer one.
+ONE_WRONG_BELOW = 10
 # What phrases.toml calls the phrases that are looked for as terms are.
 KINDS = ("nothing", "may_contain", "may_be_present", "contains", "without", "conjunctions", "vegan", "phrase_ends")
 
@@ -240,10 +240,11 @@ class Matcher:
         self.longest_span = max(
             len(words(text)) for text in (*_texts(catalogue), *(text for texts in phrases.values() for text in texts))
         )
-        self._fuzzy: dict[tuple[str, int], list[str]] = defaultdict(list)
+        # Terms by their first letter and length.
+        self._fuzzy: dict[tuple[str, int], list[str]] = {}
         for key in self.terms:
             if len(key) >= SHORTEST_FUZZY:
-                self._fuzzy[key[0], len(key)].append(key)
+                self._fuzzy.setdefault((key[0], len(key)), []).append(key)
 
     def match(self, text: str) -> list[Match]:
         """What the text names, in its order; each allergen once for each kind, the surest."""
@@ -276,12 +277,14 @@ class Matcher:
         """The term that is nearest to a misspelt one, and how like it is (0 to 1); None if none is near."""
         if len(key) < SHORTEST_FUZZY:
             return None
-        wrong = 1 if len(key) < ONE_WRONG_BELOW else 2
-        near = [
-            term for length in range(len(key) - wrong, len(key) + wrong + 1) for term in self._fuzzy[key[0], length]
-        ]
-        found = process.extractOne(key, near, scorer=OSA.distance, score_cutoff=wrong)
-        return found and (found[0], OSA.normalized_similarity(key, found[0]))
+        nearest = None
+        for length in range(len(key) - 2, len(key) + 3):
+            wrong = 1 if min(length, len(key)) < ONE_WRONG_BELOW else 2
+            terms = self._fuzzy.get((key[0], length), ())
+            found = process.extractOne(key, terms, scorer=OSA.distance, score_cutoff=wrong)
+            if found and (nearest is None or found[1] < nearest[1]):
+                nearest = found
+        return nearest and (nearest[0], OSA.normalized_similarity(key, nearest[0]))
 
 
 def _terms(catalogue: Catalogue) -> dict[str, list[Term]]:

@@ -15,6 +15,8 @@ down_revision = "0016"
 branch_labels = None
 depends_on = None
 
+# Of the file that this revision stores; when it has changed, another revision stores it.
+ALLERGENS_SHA256 = "5f2d7faf77fdcc6aa15ebe841a6c0bb70538a2401e31a44541fb9b933745ea0d"
 RECORDS = ("allergies", "intolerances", "medical_conditions", "dietary_restrictions")
 # Nobody's rows are written before their address is proved (the person is visible to the policy as to the app).
 VERIFIED = "EXISTS (SELECT FROM users WHERE users.id = user_id AND users.email_verified_at IS NOT NULL)"
@@ -140,7 +142,7 @@ def named(table: str) -> tuple[Any, ...]:
         sa.Column("allergen_id", sa.Uuid),
         sa.Column("diagnosed_date", sa.Date),
         sa.Column("reaction", sa.LargeBinary),
-        sa.Column("matched", sa.Boolean, sa.Computed("allergen_id IS NOT NULL"), nullable=False),
+        sa.Column("matched", sa.Boolean, sa.Computed("allergen_id IS NOT NULL", persisted=True), nullable=False),
         sa.Column("matched_allergen", sa.Text),
         sa.Column("match_method", sa.Text),
         sa.Column("match_confidence", sa.Double),
