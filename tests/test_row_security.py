@@ -287,6 +287,7 @@ SAMPLES: dict[str, Any] = {
     "text": lambda: uuid4().hex,
     "character varying": lambda: uuid4().hex,
     "date": lambda: "2024-02-29",
+    "time without time zone": lambda: "12:00",
     "timestamp with time zone": lambda: "2024-02-29T12:00:00Z",
     "smallint": lambda: 1,
     "integer": lambda: 1,

@@ -10,6 +10,8 @@ from services.identity.admin import AdminServicer
 from services.identity.attempts import Attempts, forget_old
 from services.identity.audit import AuditServicer, DenialsServicer
 from services.identity.callers import CallersServicer
+from services.identity.coaching_profile.history import CoachingHistoryServicer
+from services.identity.coaching_profile.rpcs import CoachingProfileServicer
 from services.identity.credential_mail import CredentialMail
 from services.identity.credentials import CredentialsServicer
 from services.identity.first_admin import make_admin
@@ -104,6 +106,8 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
             MedicalConditionsServicer(database),
             DietaryRestrictionsServicer(database),
             OnboardingServicer(database, load_flows(settings.onboarding_flow)),
+            CoachingProfileServicer(database, proofs),
+            CoachingHistoryServicer(database, proofs),
             GrantsServicer(database, Invitations(jobs, database, settings.mailer)),
             RegistrationServicer(database, passwords, attempts, sessions, jobs, verification_mail),
             SessionsServicer(database, passwords, attempts, sessions, access_tokens, factors),

@@ -116,6 +116,12 @@ def grantable_scopes() -> frozenset[str]:
     return frozenset(re.findall(r"'([a-z_]+\.(?:read|write))'", rule.expression))
 
 
+def closed_values(rule: Any) -> tuple[str, ...]:
+    """The values of a closed set out of options/v1/rules.proto: `closed_values(rules_pb2.fitness_level)`."""
+    (cel,) = rule.GetOptions().Extensions[validate_pb2.predefined].cel
+    return tuple(re.findall(r"'([^']+)'", cel.expression.partition(" this in ")[2]))
+
+
 def fields_with(message: Any, behavior: int) -> tuple[str, ...]:
     """The names of the message's fields that carry a `google.api.field_behavior`."""
     extension = field_behavior_pb2.field_behavior

@@ -13,7 +13,7 @@ servicer needs the attribute `database`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import date
+from datetime import date, time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -190,7 +190,7 @@ class Resource:
         if self.sealed:
             values = await self.sealed.seal(connection, row_id, values)
         row = {"id": row_id, "user_id": current().subject, **values}
-        return self._read(connection, (await connection.execute(self._insert, _bindable(self.table, row))).one())
+        return self._read(connection, (await connection.execute(self._insert, bindable(self.table, row))).one())
 
     async def insert_once(self, connection: AsyncConnection, row_id: UUID, values: dict[str, Any]) -> bool:
         """Stores a new row of the current subject under an id from elsewhere; False if they have it already."""
@@ -224,7 +224,7 @@ class Resource:
         statement = (
             sa.update(self.table)
             .where(*self._is_row())
-            .values({**_bindable(self.table, values), **self._cleared, "updated_at": changed_at(self.table)})
+            .values({**bindable(self.table, values), **self._cleared, "updated_at": changed_at(self.table)})
             .returning(*self._columns)
         )
         return self._read(connection, (await connection.execute(statement, _key(row_id))).one())
@@ -244,14 +244,21 @@ def _key(row_id: str) -> dict[str, str]:
     return {"key_user_id": current().subject, "key_id": row_id}
 
 
-def _bindable(table: sa.Table, values: dict[str, Any]) -> dict[str, Any]:
-    """Values for SQLAlchemy's typed columns: ids and dates are text in a message."""
-    bindable = dict(values)
+_FROM_TEXT: dict[type, Callable[[str], Any]] = {
+    sa.Uuid: UUID,
+    sa.Date: date.fromisoformat,
+    sa.Time: time.fromisoformat,
+}
+
+
+def bindable(table: sa.Table, values: dict[str, Any]) -> dict[str, Any]:
+    """Values for SQLAlchemy's typed columns: ids, dates and times of day are text in a message."""
+    bound = dict(values)
     for name, value in values.items():
         kind = table.c[name].type
-        if isinstance(value, str) and isinstance(kind, (sa.Uuid, sa.Date)):
-            bindable[name] = UUID(value) if isinstance(kind, sa.Uuid) else date.fromisoformat(value)
-    return bindable
+        if isinstance(value, str) and type(kind) in _FROM_TEXT:
+            bound[name] = _FROM_TEXT[type(kind)](value)
+    return bound
 
 
 class _Method:

@@ -2,8 +2,9 @@
 
 A column and a field belong together by their name. Reading, each column is
 selected in the form that costs least to turn into its field (ids and dates as
-text, instants as microseconds, numerics as doubles), and one generated function
-builds the message. Writing, another one makes a dict of column values.
+text, times of day as HH:MM, instants as microseconds, numerics as doubles), and
+one generated function builds the message. Writing, another one makes a dict of
+column values.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -85,7 +86,9 @@ class RowMapping:
             if name in self._encrypted:
                 if field.type != field.TYPE_STRING or field.is_repeated:
                     raise ContractError(f"{self.table.name}.{name} is encrypted, so its field must be a string")
-                place = f"{self.table.name!r}, {name!r}, r[{names.index('id')}]"
+                # A person's one row has no id: it goes by its owner, which the key knows.
+                row_id = f"r[{names.index('id')}]" if "id" in names else "key and key.owner"
+                place = f"{self.table.name!r}, {name!r}, {row_id}"
                 value = f"None if {value} is None else decrypt(key, {place}, {value})"
             elif convert:
                 scope[f"read_{name}"] = convert
@@ -110,7 +113,7 @@ class RowMapping:
         lines = ["def values(message):", "    row = {}"]
         for field in self._descriptor.fields:
             name = field.name
-            if name in self.output_only:
+            if name in self.output_only or name not in self.names:
                 continue
             value = f"message.{name}"
             carried = f"message.HasField({name!r})" if field.has_presence else value
@@ -164,6 +167,8 @@ def _selected(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
         return sa.cast(sa.extract("epoch", column) * sa.literal_column(str(MICROSECONDS)), sa.BigInteger)
     if isinstance(column.type, sa.Numeric):
         return sa.cast(column, sa.Double)
+    if isinstance(column.type, sa.Time):
+        return sa.func.to_char(column, "HH24:MI")
     return column
 
 

@@ -75,7 +75,7 @@ class DataKey:
     """The key of one person for one purpose. Made by a `Vault`."""
 
     def __init__(self, owner: str, secret: bytes) -> None:
-        self._owner = owner
+        self.owner = owner
         self._cipher = AESGCM(secret)
 
     def encrypt(self, table: str, column: str, row_id: UUID | str, text: str) -> bytes:
@@ -103,7 +103,7 @@ class DataKey:
 
     def _place(self, table: str, column: str, row_id: UUID | str) -> bytes:
         # Names and ids hold no NUL, so no two places are written alike.
-        return VERSION + "\0".join((table, column, self._owner, str(row_id))).encode()
+        return VERSION + "\0".join((table, column, self.owner, str(row_id))).encode()
 
 
 class Vault:

@@ -24,10 +24,13 @@ ADMIN_URL = "/api/v1/admin/users/{user_id}"
 IDS = {"user_id", "id", "request_id", "baseline_id"}
 HTTP_METHODS = {
     "Get": "get",
+    "Compare": "get",
     "List": "get",
     "Watch": "get",
     "Download": "get",
     "Update": "patch",
+    "Lock": "put",
+    "Unlock": "put",
     "Delete": "delete",
 }
 # Whoever has the URL has what it leads to; the gateway's log and spans name routes, never paths.

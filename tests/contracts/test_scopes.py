@@ -18,6 +18,8 @@ OWNERS_ALONE = {
     "privacy": "taking everything along, erasing it and agreeing for somebody are for nobody to lend",
     "onboarding": "answers that nobody has confirmed yet; what becomes of them is shared as the profile",
     "preferences": "how a person's own screens look and what they are told; of no use to anybody else",
+    "coaching_history": "what a profile was before, and why it changed, is for its owner (ONB 10)",
+    "coaching_lock": "who may change the profile is decided by its owner, who proves it",
     "second_factors": "how somebody logs in",
     "profile.write": "who somebody is, only they say",
 }

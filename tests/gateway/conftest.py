@@ -18,6 +18,7 @@ from protobuf.wkt import FileDescriptorSet
 from gateway.app import create_app
 from gateway.protocol import protocol_for
 from gateway.settings import GatewaySettings
+from tests.gateway.calling import Called
 from tests.gateway.support import PROTOS, Backend, bearer, compile_set, mint
 
 Client = httpx.AsyncClient
@@ -143,3 +144,8 @@ class Serving:
         await self._client.aclose()
         self._server.should_exit = True
         await self._task
+
+
+@pytest.fixture
+def called(backend: Backend, gateway_key: Ed25519PrivateKey) -> Called:
+    return Called(backend, gateway_key)

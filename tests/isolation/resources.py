@@ -12,6 +12,7 @@ from services.kit.caller import Caller
 from services.kit.database import uuid7
 from tests.databases import ServiceDatabase
 from tests.harness import Running, person, service
+from tests.identity.coaching.coached import coached
 from tests.identity.conftest import Identity
 from tests.identity.factors import BY_PASSWORD, somebody
 from tests.people import insert_person, make_family, sign_up
@@ -160,6 +161,12 @@ async def _leaving(running: Running) -> Owned:
     return Owned(owner, deletion_id)
 
 
+async def _coached(running: Running) -> Owned:
+    """Somebody with a coaching profile, as a confirmed onboarding leaves it."""
+    owner = await coached(running)
+    return Owned(owner.caller, (await owner.read()).id)
+
+
 def _as(collection: str) -> Maker:
     async def maker(running: Running) -> Owned:
         return await make(collection, running)
@@ -203,6 +210,7 @@ MAKERS: dict[str, Maker] = {
     "days": _as("wearable-daily"),
     "": _anything,
     "audit-trail": _registered,
+    "profile": _coached,
 }
 
 

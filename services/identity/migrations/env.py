@@ -2,6 +2,7 @@
 
 from services.identity.accounts import accounts
 from services.identity.base import metadata
+from services.identity.coaching_profile.tables import user_profiles
 from services.identity.credentials import password_history
 from services.identity.health_profile.tables import (
     allergens,
@@ -41,6 +42,7 @@ TABLES = (
     sessions,
     totp_factors,
     user_preferences,
+    user_profiles,
 )
 assert {table.metadata for table in TABLES} == {metadata}
 run_environment(metadata)
