@@ -28,18 +28,20 @@ from local.process import Child, Program, Watchdog
 from services.kit import migrate
 from services.kit.roles import app_role, ensure_service_database, migrator_role
 
-SERVICES = ("identity", "tracking")
-WORKERS = ("identity", "tracking")
+SERVICES = ("identity", "tracking", "labs")
+WORKERS = SERVICES
 GATEWAY = "gateway"
 POSTGRES = "postgres"
 GATEWAY_PORT = 8080
-SERVICE_PORTS = {"identity": 7101, "tracking": 7102}
+SERVICE_PORTS = {"identity": 7101, "tracking": 7102, "labs": 7103}
 METRICS_PORTS = {
     GATEWAY: 9100,
     "identity": 9101,
     "tracking": 9102,
     "tracking-worker": 9103,
     "identity-worker": 9104,
+    "labs": 9105,
+    "labs-worker": 9106,
 }
 # On a laptop it takes four; this is for a machine that is busy with something else.
 START_SECONDS = 120.0

@@ -57,7 +57,7 @@ def make_trust(directory: Path) -> Trust:
     gateway, insights = write_key(directory / "gateway.pem"), write_key(directory / "insights.pem")
     trusted = directory / "trusted.json"
     caller = write_key(directory / "caller.pem")
-    keys = {"gateway": gateway, "insights": insights, "identity": caller, "tracking": caller}
+    keys = {"gateway": gateway, "insights": insights, "identity": caller, "tracking": caller, "labs": caller}
     trusted.write_text(json.dumps({name: {"keys": [public_jwk(key)]} for name, key in keys.items()}))
     return Trust(
         CallerSigner("gateway", gateway), CallerSigner("insights", insights), trusted, directory / "caller.pem"

@@ -27,7 +27,7 @@ NEVER_SET = frozenset({"request_id", "page_token", "page_size", "update_mask", "
 VALIDATOR = Validator()
 # The package of what every service serves (kit/server.py), and who they are.
 COMMON = "common"
-PROCESSES = ("identity", "tracking")
+PROCESSES = ("identity", "tracking", "labs")
 
 
 @cache

@@ -11,6 +11,8 @@ from services.identity import __main__ as identity
 from services.identity.settings import IdentitySettings
 from services.kit.parts import Service
 from services.kit.settings import ServiceSettings
+from services.labs import __main__ as labs
+from services.labs.settings import LabsSettings
 from services.tracking import __main__ as tracking
 from services.tracking.settings import TrackingSettings
 from tests.databases import ServiceDatabase
@@ -43,9 +45,14 @@ def tracking_settings(directory: Path, **common: Any) -> TrackingSettings:
     )
 
 
+def labs_settings(directory: Path, **common: Any) -> LabsSettings:
+    return LabsSettings(vault_keyset_file=write_keyset(directory / "labs-vault.json"), **common)
+
+
 SERVICES: dict[str, tuple[Service[Any], Callable[..., ServiceSettings]]] = {
     "identity": (identity.SERVICE, identity_settings),
     "tracking": (tracking.SERVICE, tracking_settings),
+    "labs": (labs.SERVICE, labs_settings),
 }
 
 

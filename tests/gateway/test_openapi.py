@@ -22,7 +22,7 @@ def sample(sample_set: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def contract() -> Contract:
-    return load(DESCRIPTOR_SET, ["identity", "tracking"])
+    return load(DESCRIPTOR_SET, ["identity", "tracking", "labs"])
 
 
 @pytest.fixture(scope="module")

@@ -145,7 +145,7 @@ def test_another_server_is_used_when_it_is_named(directory: Path) -> None:
             users = {
                 user for (user,) in admin.execute("SELECT usename FROM pg_stat_activity WHERE usename IS NOT NULL")
             }
-        assert users - {SUPERUSER} == {app_role("identity"), app_role("tracking")}
+        assert users - {SUPERUSER} == {app_role("identity"), app_role("tracking"), app_role("labs")}
         assert migrator_role("identity") not in users
         process.send_signal(signal.SIGTERM)
         rest_of(process)

@@ -1,0 +1,30 @@
+"""`python -m services.labs serve | worker | migrate | rotate-keys`."""
+
+from services.kit.database import Database
+from services.kit.jobs import Jobs
+from services.kit.main import main
+from services.kit.parts import Parts, Service
+from services.kit.personal import PersonalData
+from services.labs.base import metadata
+from services.labs.settings import LabsSettings
+from services.labs.visits import VisitsServicer
+
+
+def build(settings: LabsSettings, database: Database) -> Parts:
+    """The servicers and the jobs of labs."""
+    return Parts(
+        [VisitsServicer(database)],
+        Jobs("labs", database),
+        PersonalData(
+            metadata,
+            left_out={
+                "idempotency_keys": "answers to repeated requests, kept for a day; what they say is in the tables"
+            },
+        ),
+    )
+
+
+SERVICE = Service("labs", LabsSettings, build)
+
+if __name__ == "__main__":
+    main(SERVICE)
