@@ -196,7 +196,7 @@ class Resource:
         """Stores a new row of the current subject under an id from elsewhere; False if they have it already."""
         if self.sealed:
             values = await self.sealed.seal(connection, row_id, values)
-        row = _bindable(self.table, {"id": row_id, "user_id": current().subject, **values})
+        row = bindable(self.table, {"id": row_id, "user_id": current().subject, **values})
         insert = postgresql.insert(self.table).values(row).on_conflict_do_nothing()
         return (await connection.execute(insert.returning(self.table.c.id))).first() is not None
 
