@@ -13,6 +13,7 @@ from services.labs.matching import MarkerIndex, Match, Row, alias_key
 MARKERS = """
 glucose | serum | mg/dL | Glucose; GLU; Fasting Glucose; Blood Sugar; Glukose
 urine_glucose | urine | mg/dL | Glucose, Urine; Glucose
+urine_ph | urine | [pH] | pH
 urine_glucose_dipstick | urine | - | Glucose, Dipstick
 creatinine | serum | mg/dL | Creatinine
 total_protein | serum | g/dL | Protein, Total; Total Protein; Protein
@@ -135,6 +136,11 @@ def match(name: str, unit: str = "", specimen: str = "", section: str = "", loin
         ("K", "mmol/L", "potassium"),
         ("LDL/HDL Ratio", "ratio", "ldl_hdl_ratio"),
         ("LDL / HDL ratio", "", "ldl_hdl_ratio"),
+        ("Calcium [Mass/volume] in Serum or Plasma", "mg/dL", "calcium"),
+        ("Hemoglobin A1c [Mass fraction] in Blood by HPLC", "%", "hba1c"),
+        ("Neutrophils [#/volume] in Blood by Automated count", "K/uL", "neutrophils_abs"),
+        ("Glucose [Mass/volume] in Urine by Test strip", "mg/dL", "urine_glucose"),
+        ("Platelets Number", "K/uL", "platelets"),
     ],
 )
 def test_what_a_name_is(name: str, unit: str, slug: str | None) -> None:
@@ -185,6 +191,11 @@ def test_what_a_name_is(name: str, unit: str, slug: str | None) -> None:
         ("Immature Platelets", "%"),
         ("Mean Platelet Volume", "fL"),
         ("Mono Test", ""),
+        ("Calcium [Mass/volume] in Urine", "mg/dL"),
+        ("Calcium [Mass/volume] in Dialysis fluid", "mg/dL"),
+        ("Calcium.ionized [Moles/volume] in Serum or Plasma", "mmol/L"),
+        ("Calcium [Presence] in Serum", ""),
+        ("pH", "pH"),  # of what?
         ("Complement C3", "mg/dL"),
         # A slip of the pen away, and another substance.
         ("Creatine", "mg/dL"),
@@ -250,6 +261,8 @@ def test_what_is_not_sure_is_none(name: str, unit: str) -> None:
         ("Neutrophils", "%", "", "", "neutrophils_pct"),
         ("Neutrophils", "x10E3/uL", "", "", "neutrophils_abs"),
         ("Neutrophils (Absolute)", "x10E3/uL", "", "", "neutrophils_abs"),
+        ("pH", "", "urine", "", "urine_ph"),
+        ("pH", "", "", "Urinalysis", "urine_ph"),
         ("Neut Abs", "10^9/L", "", "", "neutrophils_abs"),
         ("Neutrophils #", "K/uL", "", "", "neutrophils_abs"),
         ("Neut %", "%", "", "", "neutrophils_pct"),

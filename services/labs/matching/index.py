@@ -11,6 +11,7 @@ from rapidfuzz.process import extract
 from services.labs.biomarkers.catalogue import Catalogue, Marker
 from services.labs.matching.names import (
     Name,
+    loinc_name,
     name_of,
     parts_of,
     plain,
@@ -129,6 +130,8 @@ class MarkerIndex:
             return
         if found := self._by_words(name):
             yield "normalized", found, ""
+        if (component := loinc_name(row.name)) and (found := self._by_words(component[0])):
+            yield "without_method", found, component[1]
         shorter = without_specimen(row.name, name)
         for left, specimen in shorter:
             if found := self._by_words(left):
@@ -138,7 +141,7 @@ class MarkerIndex:
                 yield "without_method", found, specimen
         if found := self._by_parts(row.name):
             yield "synonyms", found, ""
-        for left, specimen in ((name, ""), *shorter):
+        for left, specimen in ((name, ""), *shorter, *([component] if component else ())):
             if found := self._by_family(left):
                 yield "by_unit", found, specimen
         for left, specimen in ((name, ""), *shorter):
@@ -162,7 +165,8 @@ class MarkerIndex:
 
     def _by_family(self, name: Name) -> tuple[_Entry, ...]:
         """Of a differential count, those of which only the unit says whether it is the share or the number."""
-        return self._families.get(_family(name), ())
+        family, kind = _family(name)
+        return self._families.get((family, kind)) or self._families.get((family, ""), ())
 
     def _spelt(self, name: Name) -> Name | None:
         """The name with its unknown words as they are spelt; None when one is too far from every word, or from one."""
@@ -194,7 +198,8 @@ class MarkerIndex:
             chosen = _nearest(left, said)
             shared = not said and len({entry.group for entry in possible}) > 1
             fit = bool(chosen and fits[chosen[0].slug]) and not (shared and not _lists(chosen[0].units, row.unit))
-            if len(chosen) == 1 and (fit or not _needs_unit(how, row, shared, self._loincs)):
+            stands = fit or not _needs_unit(how, row, said, shared, self._loincs)
+            if len(chosen) == 1 and stands and not _needs_specimen(how, row, said, chosen[0]):
                 return Match(chosen[0].slug, min(_CONFIDENCE[how], 0.9 if shared else 1), how, ())
             for entry in chosen or possible:
                 unsure.setdefault(entry.slug, Candidate(entry.slug, 0.7 if chosen else 0.5, how))
@@ -271,7 +276,13 @@ def _lists(units: MarkerUnits, printed: str) -> bool:
     return units.read(printed).ucum in units.accepted
 
 
-def _needs_unit(how: str, row: Row, shared: bool, loincs: Mapping[str, _Entry]) -> bool:
+def _needs_specimen(how: str, row: Row, said: str, entry: _Entry) -> bool:
+    """Whether it is sure only with a specimen: an abbreviation of two letters, but those of blood, such as pH."""
+    known = how in ("own_alias", "loinc") or said or entry.group == "blood"
+    return not known and len(row.name.strip()) <= _SHORT
+
+
+def _needs_unit(how: str, row: Row, said: str, shared: bool, loincs: Mapping[str, _Entry]) -> bool:
     """Whether what was found is sure only with a unit that fits.
 
     It is not by itself where letters were put right, where the unit is what
@@ -282,4 +293,5 @@ def _needs_unit(how: str, row: Row, shared: bool, loincs: Mapping[str, _Entry]) 
     if how in ("own_alias", "loinc"):
         return False
     foreign = bool(row.loinc) and row.loinc not in loincs
-    return how in ("by_unit", "misspelt") or shared or foreign or len(row.name.strip()) <= _SHORT
+    short = not said and len(row.name.strip()) <= _SHORT
+    return how in ("by_unit", "misspelt") or shared or foreign or short

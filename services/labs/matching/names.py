@@ -34,6 +34,13 @@ _LETTER_OF_SPECIMEN = re.compile(r"^(?P<name>.*?)\s*(?:,\s*(?P<a>[SPBU])|\((?P<b
 # `S-Kreatinin`, `fP-Glukos`: but `P-Amylase` is the pancreas's.
 _NORDIC = re.compile(r"^(?:(?P<a>f?S|fP|d?U)-(?=[A-Za-zÅÄÖåäö]{3}))(?P<name>.*)$")
 _PARTS = re.compile(r"\s*[()\[\]]\s*|\s+-\s+|/|\s*=\s*")
+# LOINC's long names: `Glucose [Mass/volume] in Serum or Plasma by Test strip`. What is only present or not is another
+# marker than what is measured.
+_LOINC_NAME = re.compile(
+    r"(?P<name>[^\[]+?)\s*\[(?!presence|interpretation|titer|type)[^\]]+\]"
+    r"(?:\s+(?:in|of)\s+(?P<specimen>.+?))?(?:\s+by\s+.+)?",
+    re.IGNORECASE,
+)
 
 
 class Name(NamedTuple):
@@ -108,6 +115,16 @@ def without_specimen(text: str, name: Name) -> list[tuple[Name, str]]:
     return shorter
 
 
+def loinc_name(text: str) -> tuple[Name, str] | None:
+    """The component and the specimen of one of LOINC's long names."""
+    found = _LOINC_NAME.fullmatch(text.strip())
+    if not found:
+        return None
+    specimen = found["specimen"] or ""
+    known = specimen_of(specimen) if specimen else ""
+    return None if specimen and not known else (name_of(found["name"]), known)
+
+
 def without_methods(name: Name) -> Name | None:
     """The name without the words that only say how it was measured; None if it has none, or nothing else."""
     # What a reflex would have led to is another marker's name.
@@ -128,4 +145,6 @@ def specimen_of(text: str) -> str:
         return "urine_24h"
     if said == {"serum", "plasma"}:
         return "serum"
+    if said == {"arterial_blood", "blood"}:
+        return "arterial_blood"
     return said.pop() if len(said) == 1 else ""
