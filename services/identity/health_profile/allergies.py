@@ -35,7 +35,7 @@ async def state_allergies(connection: AsyncConnection, user_id: str, names: Sequ
     """Adds an allergy for each name that the transaction's subject has not stated, without a severity.
 
     A name of several allergens becomes one for each, a name that is not on the
-    list stays as it is written. What is there already, under this name or as the
+    list stays as it is written, and "none" is none. What is there already, under this name or as the
     same allergen, is left alone, and nothing is taken away. Names are 1 to 100
     characters. Raises EMAIL_UNVERIFIED.
     """
@@ -48,7 +48,7 @@ async def state_allergies(connection: AsyncConnection, user_id: str, names: Sequ
     stated = set((await connection.execute(mine)).scalars())
     rows = []
     for name in dict.fromkeys(names):
-        if name.lower() not in stated:
+        if name.lower() not in stated and not MATCHER.says_none(name):
             # None: it stays as it is written.
             matches: list[Match | None] = [*MATCHER.named(name)] or [None]
             rows += [

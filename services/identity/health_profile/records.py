@@ -16,6 +16,8 @@ from services.kit.caller import current
 from services.kit.errors import ServiceError, Violation
 from services.kit.resources import Resource
 
+CHOSEN = "chosen"
+
 
 class HealthRecord(Resource):
     """A kind of record about somebody's health, written only for who has a verified address."""
@@ -60,36 +62,45 @@ class HealthRecord(Resource):
 
 
 class NamedRecord(HealthRecord):
-    """One whose name may be that of an allergen, to which it is linked when it is written."""
+    """One whose name may be that of an allergen, to which it is linked when it is written.
+
+    An allergen that the person has chosen stays until they choose again; one
+    that was found by the name is found anew by another name.
+    """
 
     async def completed(
         self, connection: AsyncConnection, values: dict[str, Any], row_id: str | None
     ) -> tuple[dict[str, Any], list[Violation]]:
         violations = []
+        # Allergies have one; what came from a list without it keeps the first that is stated.
         if "severity" in values and values["severity"] is None:
             violations.append(Violation("severity", "is required"))
-        if row_id is not None and not {"name", "allergen_id"} & values.keys():
-            return values, violations
-        name = values.get("name")
-        if allergen_id := values.get("allergen_id"):
-            allergen = CATALOGUE.by_id.get(UUID(allergen_id))
+        name, given = values.get("name"), values.get("allergen_id")
+        if row_id is not None:
+            stored = await self._stored(connection, row_id)
+            # Who sends back what they have read has chosen nothing by it.
+            same_link = "allergen_id" not in values or (given or "") == str(stored.allergen_id or "")
+            if same_link and (name in (None, stored.name) or stored.match_method == CHOSEN):
+                return {column: value for column, value in values.items() if column != "allergen_id"}, violations
+            name, given = name or stored.name, None if same_link else given
+        if given:
+            allergen = CATALOGUE.by_id.get(UUID(given))
             if allergen is None or not allergen.is_active:
-                violations.append(Violation("allergen_id", "is not on the list of allergens"))
-                return values, violations
-            named = {"name": allergen.name} if row_id is None and not name else {}
-            return values | named | linked(Match(allergen, "chosen", 1.0)), violations
-        if row_id is not None and not name:
-            row = sa.select(self.table.c.name).where(
-                self.table.c.user_id == current().subject, self.table.c.id == row_id
-            )
-            name = (await connection.execute(row)).scalar_one()
+                return values, [*violations, Violation("allergen_id", "is not on the list of allergens")]
+            return values | {"name": name or allergen.name} | linked(Match(allergen, CHOSEN, 1.0)), violations
         if not name:
-            violations.append(Violation("name", "is required without an allergen_id"))
-            return values, violations
+            return values, [*violations, Violation("name", "is required without an allergen_id")]
         found = MATCHER.named(name)
         if len(found) > 1:
             violations.append(Violation("name", "names several allergens: state each by itself"))
         return values | linked(found[0] if len(found) == 1 else None), violations
+
+    async def _stored(self, connection: AsyncConnection, row_id: str) -> Any:
+        """Name, allergen_id and match_method of a row."""
+        columns = self.table.c
+        mine = columns.user_id == current().subject, columns.id == row_id
+        stored = sa.select(columns.name, columns.allergen_id, columns.match_method).where(*mine)
+        return (await connection.execute(stored)).one()
 
 
 def linked(match: Match | None) -> dict[str, Any]:

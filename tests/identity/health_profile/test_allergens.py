@@ -74,7 +74,7 @@ async def test_texts_are_matched_each_by_itself(identity: Identity) -> None:
 
 
 async def test_texts_are_bounded(identity: Identity) -> None:
-    for texts in ([], [""], ["x" * 501], ["x"] * 51):
+    for texts in ([], [""], ["x" * 501], ["x"] * 21):
         assert await reason(ask(identity, "MatchAllergens", texts=texts)) == "INVALID_FIELD"
 
 

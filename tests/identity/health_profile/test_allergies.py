@@ -64,9 +64,22 @@ async def test_another_name_is_looked_for_anew(patient: Patient, kind: Kind) -> 
     assert not unlinked.matched
     chosen = await patient.update(kind, made.id, allergen_id=PEANUTS)
     assert (chosen.name, chosen.matched_allergen) == ("grandmother's jelly", "Peanuts")
-    # The choice is taken back, the name is what there is.
+    # A choice stays, whatever it is called, until it is taken back; then the name is what there is.
+    assert (await patient.update(kind, made.id, name="grandmother's sesame")).matched_allergen == "Peanuts"
+    await patient.update(kind, made.id, name="grandmother's jelly")
     assert not (await patient.update(kind, made.id, "allergen_id")).matched
     assert (await patient.update(kind, made.id, "notes", notes="x")).name == "grandmother's jelly"
+
+
+async def test_who_sends_back_what_they_have_read_chooses_nothing(patient: Patient, kind: Kind) -> None:
+    made = await patient.create(kind, name="penuts")
+    made.notes = "read, changed and sent back whole"
+    answer = await patient.call(kind, f"Update{kind.message}", id=made.id, **{kind.field: made})
+    changed = getattr(answer, kind.field)
+    assert (changed.notes, changed.match_method, changed.match_confidence) == (made.notes, "fuzzy", 0.75)
+    changed.name = "sesame"
+    answer = await patient.call(kind, f"Update{kind.message}", id=made.id, **{kind.field: changed})
+    assert getattr(answer, kind.field).matched_allergen == "Sesame"
 
 
 async def test_one_record_is_about_one_allergen(patient: Patient, kind: Kind) -> None:
@@ -139,6 +152,11 @@ async def test_stating_a_list_again_changes_nothing(patient: Patient) -> None:
     assert await patient.all(ALLERGY) == before
     assert await patient.get(ALLERGY, mine.id) == mine
     assert len(before) == 3
+
+
+async def test_none_is_no_allergy(patient: Patient) -> None:
+    await state(patient, "None", "n/a", "no known allergies", "keine", "-")
+    assert await patient.all(ALLERGY) == []
 
 
 async def test_two_devices_state_the_same_list_at_once(patient: Patient) -> None:

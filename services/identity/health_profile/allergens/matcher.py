@@ -118,8 +118,8 @@ class _Reading:
             self._listed = False
 
     def _read_word(self, word: Word) -> None:
-        matcher = self._matcher
-        for length in range(min(matcher.longest_span, self._run()), 0, -1):
+        matcher, run = self._matcher, self._run()
+        for length in range(run, 0, -1):
             key = self._key(length)
             if terms := matcher.terms.get(key):
                 self._read_terms(length, terms, 1.0)
@@ -132,7 +132,7 @@ class _Reading:
             self._are_absent(free)
             self._at += 1
             return
-        for length in range(min(LONGEST_FUZZY_SPAN, self._run()), 0, -1):
+        for length in range(min(LONGEST_FUZZY_SPAN, run), 0, -1):
             if found := matcher.nearest(self._key(length)):
                 self._read_terms(length, matcher.terms[found[0]], found[1] * FUZZY)
                 return
@@ -141,11 +141,9 @@ class _Reading:
         self._at += 1
 
     def _run(self) -> int:
-        """How many words follow each other from here on."""
-        end = self._at
-        while end < len(self._words) and self._words[end].stem:
-            end += 1
-        return end - self._at
+        """How many words follow each other from here on, as far as a term can be that long."""
+        following = self._words[self._at : self._at + self._matcher.longest_span]
+        return next((length for length, word in enumerate(following) if not word.stem), len(following))
 
     def _key(self, length: int) -> str:
         return "".join(word.stem for word in self._words[self._at : self._at + length])
@@ -236,6 +234,7 @@ class Matcher:
         self.fillers, self.free, self.not_free = (
             frozenset(_keys(phrases[kind])) for kind in ("fillers", "free", "not_free")
         )
+        self._none = frozenset(_keys(phrases["none"]))
         self.animal = self.with_members(map(id_of, phrases["animal"]))
         self.longest_span = max(
             len(words(text)) for text in (*_texts(catalogue), *(text for texts in phrases.values() for text in texts))
@@ -267,6 +266,10 @@ class Matcher:
             for allergen_id, match in found.items()
             if not (self.catalogue.with_groups(allergen_id) - {allergen_id}) & found.keys()
         ]
+
+    def says_none(self, name: str) -> bool:
+        """Whether somebody who was asked for an allergy has written that they have none."""
+        return "".join(word.stem for word in words(name)) in self._none
 
     def with_members(self, groups: Iterable[UUID]) -> frozenset[UUID]:
         """These allergens and all that belong to them."""
