@@ -1,4 +1,4 @@
-"""Identity, tracking and a gateway before them, in this process, and people who are signed in."""
+"""Identity, tracking, labs and a gateway before them, in this process, and people who are signed in."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -106,7 +106,7 @@ async def system(tmp_path: Path, clone_database: Callable[[str], ServiceDatabase
     trust = make_trust(tmp_path)
     async with AsyncExitStack() as stack:
         started: dict[str, Running] = {}
-        for name in ("tracking", "identity"):
+        for name in ("tracking", "labs", "identity"):
             others = {other: one.target for other, one in started.items()}
             one = serving(name, tmp_path, clone_database(name), trust, services=others)
             started[name] = await stack.enter_async_context(one)
