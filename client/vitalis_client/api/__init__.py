@@ -6,9 +6,11 @@ from typing import Self
 
 import httpx
 
+from vitalis_client.api.coaching import Coaching
 from vitalis_client.api.health import Health
 from vitalis_client.api.imports import Imports
 from vitalis_client.api.log_in import LogIn
+from vitalis_client.api.onboarding import Onboarding
 from vitalis_client.api.people import People
 from vitalis_client.api.privacy import Privacy
 from vitalis_client.api.records import Records
@@ -47,6 +49,8 @@ class Vitalis(LogIn, People, SecondFactors, Imports, Records):
         super().__init__(Http(base_url, sessions or MemorySessions(), agent, httpx.Timeout(timeout or TIMEOUT)))
         self.sharing = Sharing(self._http)
         self.privacy = Privacy(self._http)
+        self.onboarding = Onboarding(self._http)
+        self.coaching = Coaching(self._http)
         self.health = Health(self._http)
 
     @property

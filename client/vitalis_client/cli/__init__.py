@@ -7,9 +7,11 @@ import typer
 from vitalis_client.cli import (
     account,
     audit,
+    coaching,
     credentials,
     health,
     imports,
+    onboarding,
     people,
     privacy,
     records,
@@ -68,6 +70,8 @@ people.add_to(app)
 second_factor.add_to(app)
 imports.add_to(app)
 records.add_to(app)
+onboarding.add_to(app)
+coaching.add_to(app)
 health.add_to(app)
 sharing.add_to(app)
 privacy.add_to(app)

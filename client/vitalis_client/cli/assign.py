@@ -71,7 +71,7 @@ def convert(name: str, kind: Any, text: str, units: Units) -> Any:
     try:
         if get_origin(kind) is list:
             parts = [part.strip() for part in text.split(",")]
-            return TypeAdapter(kind).validate_strings([part for part in parts if part])
+            return TypeAdapter(kind).validate_python([part for part in parts if part])
         return TypeAdapter(kind).validate_strings(text)
     except ValidationError as error:
         raise ValueError(error.errors(include_url=False)[0]["msg"]) from None

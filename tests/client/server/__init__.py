@@ -6,11 +6,12 @@ cannot drift from the protos here.
 """
 
 from tests.client.server.accounts import Accounts
+from tests.client.server.coaching import Coaching
 from tests.client.server.health import Health
 from tests.client.server.imports import Imports
 from tests.client.server.records import Records
 from tests.client.server.sharing import Sharing
 
 
-class Server(Accounts, Imports, Sharing, Records, Health):
+class Server(Accounts, Imports, Sharing, Records, Coaching, Health):
     """One person's server."""
