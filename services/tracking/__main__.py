@@ -6,10 +6,11 @@ from services.kit.jobs import Jobs
 from services.kit.main import main
 from services.kit.parts import Parts, Service
 from services.kit.personal import Folder, PersonalData
+from services.kit.uploads import UploadStore
 from services.tracking.base import metadata
 from services.tracking.imports import ImportsServicer, UploadSweeper
 from services.tracking.imports.job import ImportRunner, declare_job
-from services.tracking.imports.store import PREFIX, UploadStore
+from services.tracking.imports.tables import PREFIX
 from services.tracking.settings import TrackingSettings
 from services.tracking.wearables import WearablesServicer, make_partitions
 from services.tracking.wellbeing import WellbeingServicer

@@ -1,7 +1,6 @@
 """Imports: uploading a file, watching it being read, cancelling and rolling back."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -10,7 +9,6 @@ import grpc
 import sqlalchemy as sa
 import structlog
 from google.api import httpbody_pb2
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import calling, current, service_caller
 from services.kit.database import Database, now, uuid7
@@ -19,9 +17,9 @@ from services.kit.files import Files
 from services.kit.idempotency import once
 from services.kit.jobs import Jobs, Task
 from services.kit.resources import Resource, get, list_
+from services.kit.uploads import BROKE_OFF, Upload, UploadStore, chunks, sweep_orphans
 from services.tracking.base import IDEMPOTENCY_KEYS
-from services.tracking.imports.store import PREFIX, Upload, UploadStore
-from services.tracking.imports.tables import imports
+from services.tracking.imports.tables import PREFIX, imports
 from services.tracking.imports.write import LOCK, roll_back
 from vitalis.tracking.v1 import imports_pb2 as pb
 from vitalis.tracking.v1 import imports_pb2_grpc as pb_grpc
@@ -29,13 +27,8 @@ from vitalis.tracking.v1 import imports_pb2_grpc as pb_grpc
 log = structlog.get_logger()
 Context = grpc.aio.ServicerContext[Any, Any]
 WATCH_INTERVAL_SECONDS = 0.3
-BROKE_OFF = "the upload broke off"
 ENDED = ("succeeded", "failed", "cancelled", "rolled_back")
-# An upload whose import never came to be (its client or server died) is swept after this.
-ORPHANED_AFTER = timedelta(days=1)
 SWEEP_BATCH = 500
-# Anything else among the uploads is not ours to judge.
-OWN_KEY = re.compile(PREFIX + r"[0-9a-f-]{36}/[0-9a-f-]{36}")
 
 IMPORTS = Resource(
     pb.Import,
@@ -67,7 +60,7 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
             raise ServiceError("CANCELLED", BROKE_OFF)
         import_id = str(uuid7())
         key = f"{PREFIX}{first.user_id}/{import_id}"
-        upload = await self._store.put(key, _chunks(first, requests))
+        upload = await self._store.put(key, chunks(first, requests))
         response = None
         try:
             response = await self._queue(first, import_id, key, upload)
@@ -143,24 +136,6 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
             return pb.RollBackImportResponse(file_import=stored)
 
 
-async def _chunks(
-    first: pb.CreateImportRequest, requests: AsyncIterator[pb.CreateImportRequest]
-) -> AsyncIterator[bytes]:
-    """The file's bytes. Raises CANCELLED unless the stream ends with its mark, a message without data.
-
-    Where a client breaks off, gRPC ends the stream just as for one that is complete.
-    """
-    if first.file.data:
-        yield first.file.data
-    complete = False
-    async for request in requests:
-        complete = not request.file.data
-        if not complete:
-            yield request.file.data
-    if not complete:
-        raise ServiceError("CANCELLED", BROKE_OFF)
-
-
 class UploadSweeper:
     """Removes uploaded files after their retention time, and those that no import belongs to."""
 
@@ -181,22 +156,4 @@ class UploadSweeper:
                 async with self._database.transaction() as connection:
                     same = (imports.c.user_id == user_id) & (imports.c.id == import_id)
                     await connection.execute(sa.update(imports).where(same).values(object_key=None))
-        await asyncio.to_thread(self._files.remove_broken, PREFIX, now() - ORPHANED_AFTER)
-        async for file in self._files.below(PREFIX):
-            old = file.stored_at < now() - ORPHANED_AFTER
-            if old and OWN_KEY.fullmatch(file.key) and not await self._has_import(file.key):
-                await self._files.remove(file.key)
-
-    async def _has_import(self, key: str) -> bool:
-        """Whether a stored file still belongs to an import; its key names the person and the import."""
-        user_id, _, import_id = key.removeprefix(PREFIX).partition("/")
-        with calling(service_caller("tracking", user_id)):
-            async with self._database.transaction() as connection:
-                return await _exists(connection, user_id, import_id)
-
-
-async def _exists(connection: AsyncConnection, user_id: str, import_id: str) -> bool:
-    statement = sa.select(imports.c.id).where(
-        sa.cast(imports.c.user_id, sa.Text) == user_id, sa.cast(imports.c.id, sa.Text) == import_id
-    )
-    return (await connection.execute(statement)).first() is not None
+        await sweep_orphans("tracking", self._database, self._files, PREFIX, imports)

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.database import Database
 from services.kit.jobs import Jobs, Task
+from services.kit.uploads import UploadStore
 from services.tracking.apple_health import Export, Progress, RefusedFile, read_export
-from services.tracking.imports.store import UploadStore
 from services.tracking.imports.tables import imports
 from services.tracking.imports.write import LOCK, TARGETS, RowCounts
 from services.tracking.settings import TrackingSettings

@@ -6,6 +6,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from services.kit.database import owned
 from services.tracking.base import metadata
 
+# Of uploads in the object store.
+PREFIX = "imports/"
+
 imports = sa.Table(
     "imports",
     metadata,

@@ -1,17 +1,31 @@
-"""Uploaded files, in the service's object store."""
+"""Uploads: streamed into the object store, read back as files, and swept when nothing belongs to them.
 
+An upload's key is `<prefix><person>/<id of what it is for>`; the prefix ends
+with a slash.
+"""
+
+import asyncio
 import hashlib
 import io
+import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import obstore
+import sqlalchemy as sa
 from obstore.exceptions import NotFoundError
 
+from services.kit.caller import calling, service_caller
+from services.kit.database import Database, now
 from services.kit.errors import ServiceError
 from services.kit.files import Files
 
-PREFIX = "imports/"
+BROKE_OFF = "the upload broke off"
+# An upload for which nothing came to be (its client or server died) is swept after this.
+ORPHANED_AFTER = timedelta(days=1)
+# Anything else among the uploads is not ours to judge.
+OWN_KEY = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}")
 READ_BUFFER_BYTES = 2**20
 
 
@@ -100,3 +114,37 @@ class _ObjectFile(io.RawIOBase):
         buffer[:count] = memoryview(data)
         self._position += count
         return count
+
+
+async def chunks(first: Any, requests: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+    """The bytes of an upload's messages, whose field `file` is an HttpBody.
+
+    Raises CANCELLED unless the stream ends with its mark, a message without data: where a client breaks off, gRPC ends
+    the stream just as for one that is complete.
+    """
+    if first.file.data:
+        yield first.file.data
+    complete = False
+    async for request in requests:
+        complete = not request.file.data
+        if not complete:
+            yield request.file.data
+    if not complete:
+        raise ServiceError("CANCELLED", BROKE_OFF)
+
+
+async def sweep_orphans(service: str, database: Database, files: Files, prefix: str, table: sa.Table) -> None:
+    """Removes the uploads below `prefix` that no row of `table` belongs to, and what broken ones left."""
+    await asyncio.to_thread(files.remove_broken, prefix, now() - ORPHANED_AFTER)
+    async for file in files.below(prefix):
+        own = OWN_KEY.fullmatch(file.key.removeprefix(prefix))
+        if own and file.stored_at < now() - ORPHANED_AFTER:
+            user_id, _, row_id = own[0].partition("/")
+            mine = sa.select(table.c.id).where(
+                sa.cast(table.c.user_id, sa.Text) == user_id, sa.cast(table.c.id, sa.Text) == row_id
+            )
+            with calling(service_caller(service, user_id)):
+                async with database.transaction() as connection:
+                    is_needed = (await connection.execute(mine)).first() is not None
+            if not is_needed:
+                await files.remove(file.key)
