@@ -10,6 +10,7 @@ from services.identity.admin import AdminServicer
 from services.identity.attempts import Attempts, forget_old
 from services.identity.audit import AuditServicer, DenialsServicer
 from services.identity.callers import CallersServicer
+from services.identity.coaching_profile.context import CoachingContextServicer
 from services.identity.coaching_profile.history import CoachingHistoryServicer
 from services.identity.coaching_profile.rpcs import CoachingProfileServicer
 from services.identity.credential_mail import CredentialMail
@@ -108,6 +109,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
             OnboardingServicer(database, load_flows(settings.onboarding_flow)),
             CoachingProfileServicer(database, proofs),
             CoachingHistoryServicer(database, proofs),
+            CoachingContextServicer(database),
             GrantsServicer(database, Invitations(jobs, database, settings.mailer)),
             RegistrationServicer(database, passwords, attempts, sessions, jobs, verification_mail),
             SessionsServicer(database, passwords, attempts, sessions, access_tokens, factors),

@@ -212,6 +212,7 @@ MAKERS: dict[str, Maker] = {
     "": _anything,
     "audit-trail": _registered,
     "profile": _coached,
+    "coaching-context": _coached,
 }
 
 

@@ -12,7 +12,6 @@ from services.identity.coaching_profile.store import Locked
 from services.identity.coaching_profile.tables import user_profiles
 from services.kit import audit
 from services.kit.contract import RequiredFields
-from services.kit.database import now
 from services.kit.errors import ServiceError, Violation
 from services.kit.interceptor import field_path
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
@@ -36,7 +35,8 @@ def violations(profile: CoachingProfile, before: CoachingProfile | None = None) 
 async def create(connection: AsyncConnection, profile: CoachingProfile, reason: str) -> CoachingProfile:
     """Makes the profile of the transaction's subject, as their next version, locked; the profile as stored.
 
-    Raises INVALID_FIELD with every violation, and ALREADY_EXISTS if there is one.
+    Raises INVALID_FIELD with every violation, EMAIL_UNVERIFIED if it states
+    allergies, and what the database raises if there is a profile.
     """
     made = CoachingProfile()
     made.CopyFrom(profile)
@@ -45,9 +45,10 @@ async def create(connection: AsyncConnection, profile: CoachingProfile, reason: 
         goal.ClearField("id")
     for constraint in made.constraints:
         constraint.ClearField("id")
-    settle(made, CoachingProfile(), now())
+    after = await store.last(connection)
+    settle(made, CoachingProfile(), after.now)
     refuse(violations(made), "")
-    return await store.insert(connection, made, reason)
+    return await store.insert(connection, after, made, reason)
 
 
 async def update(

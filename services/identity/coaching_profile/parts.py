@@ -1,8 +1,7 @@
 """The parts of a coaching profile as rows of their tables, and back.
 
-All parts of a person are read along with the profile, in one statement: each
-table as a JSON array of its rows, each row as the array of values that a
-`RowMapping` reads.
+All parts of a person are read along with the profile, in one statement, as
+`JsonRows`.
 """
 
 from datetime import UTC, datetime
@@ -21,6 +20,34 @@ from vitalis.identity.v1 import coaching_parts_pb2 as pb
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
 STAMPS = ("created_at", "updated_at")
+
+
+class JsonRows:
+    """A person's rows of a table within a statement on something else.
+
+    They are selected as a JSON array of rows, each of them the array of values
+    that its `RowMapping` reads.
+    """
+
+    def __init__(self, rows: RowMapping, *order_by: sa.ColumnElement[Any]) -> None:
+        self.rows = rows
+        self._row = sa.func.json_build_array(*rows.columns(rows.names))
+        self._order = order_by
+        self._bytes = [index for index, name in enumerate(rows.names) if ENCRYPTED in rows.table.c[name].info]
+
+    def select(self, user_id: sa.ColumnElement[Any], *where: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
+        """The rows of a person, for a select list."""
+        rows = sa.func.json_agg(aggregate_order_by(self._row, *self._order) if self._order else self._row)
+        return sa.select(rows).where(self.rows.table.c.user_id == user_id, *where).scalar_subquery()
+
+    def read(self, rows: list[list[Any]] | None, key: DataKey | None) -> list[Any]:
+        """The messages of what `select` found."""
+        for row in rows or ():
+            for index in self._bytes:
+                if row[index] is not None:
+                    # JSON has bytes as hexadecimal digits after `\x`.
+                    row[index] = bytes.fromhex(row[index][2:])
+        return [self.rows.read(row, key) for row in rows or ()]
 
 
 class Part:
@@ -44,9 +71,7 @@ class Part:
         hidden = tuple(name for name in STAMPS if name not in message.DESCRIPTOR.fields_by_name)
         self._encrypted = tuple(column.name for column in table.c if ENCRYPTED in column.info)
         self.rows = RowMapping(message, table, hidden=hidden, encrypted=self._encrypted, computed=computed)
-        self._row = sa.func.json_build_array(*self.rows.columns(self.rows.names))
-        self._order = [table.c[name] for name in order_by]
-        self._bytes = [self.rows.names.index(name) for name in self._encrypted]
+        self.json = JsonRows(self.rows, *(table.c[name] for name in order_by))
         # What a row has where its message is silent.
         self._empty = {column.name: _empty(column) for column in table.c if column.name in self.rows.names}
 
@@ -57,19 +82,12 @@ class Part:
             return list(value)
         return [value] if profile.HasField(self.field) else []  # type: ignore[arg-type]
 
-    def select(self, user_id: sa.ColumnElement[Any], *where: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
-        """The rows of a person as JSON, for a select list."""
-        rows = sa.func.json_agg(aggregate_order_by(self._row, *self._order) if self._order else self._row)
-        return sa.select(rows).where(self.table.c.user_id == user_id, *where).scalar_subquery().label(self.field)
-
-    def read(self, rows: list[list[Any]] | None, key: DataKey | None) -> list[Any]:
-        """The messages of what `select` found."""
-        for row in rows or ():
-            for index in self._bytes:
-                if row[index] is not None:
-                    # JSON has bytes as hexadecimal digits after `\x`.
-                    row[index] = bytes.fromhex(row[index][2:])
-        return [self.rows.read(row, key) for row in rows or ()]
+    def put(self, items: list[Any], into: Message) -> None:
+        """Sets the field of a message to what was read."""
+        if self.key:
+            getattr(into, self.field).extend(items)
+        elif items:
+            getattr(into, self.field).CopyFrom(items[0])
 
     async def write(
         self, connection: AsyncConnection, key: DataKey, before: CoachingProfile, after: CoachingProfile, now: datetime

@@ -17,6 +17,7 @@ from services.identity.coaching_profile.differences import differences
 from services.identity.coaching_profile.parts import PARTS
 from services.identity.coaching_profile.tables import user_profile_versions as versions
 from services.identity.coaching_profile.tables import user_profiles as profiles
+from services.identity.health_profile.allergies import state_allergies
 from services.kit.caller import current
 from services.kit.database import Database, Statement, uuid7
 from services.kit.errors import not_found
@@ -32,9 +33,8 @@ HEAD = RowMapping(
 )
 OWNER = sa.bindparam("owner", type_=sa.Uuid(as_uuid=False))
 MINE = profiles.c.user_id == OWNER
-READ = sa.select(
-    *HEAD.columns(HEAD.names), *(part.select(profiles.c.user_id) for part in PARTS), wrapped_key(GENERAL)
-).where(MINE)
+COLUMNS = (*HEAD.columns(HEAD.names), *(part.json.select(profiles.c.user_id) for part in PARTS))
+READ = sa.select(*COLUMNS, wrapped_key(GENERAL)).where(MINE)
 FIND = Statement(READ)
 # What a person chooses in the profile itself.
 CHOSEN = frozenset(HEAD.names) & {field.name for field in CoachingProfile.DESCRIPTOR.fields} - HEAD.output_only
@@ -75,9 +75,21 @@ async def lock(connection: AsyncConnection) -> Locked:
     return Locked(await _read(connection), now)
 
 
-async def insert(connection: AsyncConnection, profile: CoachingProfile, reason: str) -> CoachingProfile:
-    """Stores a profile that is settled and holds, as the subject's next version, locked."""
-    number, now = (await connection.execute(LAST, _me())).one()
+class Last(NamedTuple):
+    """The number of the subject's last version, 0 without one, and the moment that a new profile has."""
+
+    version: int
+    now: datetime
+
+
+async def last(connection: AsyncConnection) -> Last:
+    """What a new profile of the subject comes after."""
+    return Last(*(await connection.execute(LAST, _me())).one())
+
+
+async def insert(connection: AsyncConnection, after: Last, profile: CoachingProfile, reason: str) -> CoachingProfile:
+    """Stores a profile that is settled and holds, as the subject's next version, locked. Raises EMAIL_UNVERIFIED."""
+    number, now = after
     key, row_id = await vault_of(connection).key(connection), uuid7()
     values = {
         **_values(profile, key, row_id, reason),
@@ -97,7 +109,7 @@ async def insert(connection: AsyncConnection, profile: CoachingProfile, reason: 
 async def change(
     connection: AsyncConnection, before: Locked, after: CoachingProfile, reason: str, *, is_locked: bool
 ) -> CoachingProfile:
-    """Stores what `before` becomes, which is settled and holds, as the next version."""
+    """Stores what `before` becomes, which is settled and holds, as the next version. Raises EMAIL_UNVERIFIED."""
     key, now, stored = await vault_of(connection).key(connection), before.now, before.profile
     values = {
         **_values(after, key, stored.id, reason),
@@ -134,6 +146,9 @@ async def _finish(
 ) -> CoachingProfile:
     for part in PARTS:
         await part.write(connection, key, before, after, now)
+    stated = list(after.dietary_preferences.allergies)
+    if stated != list(before.dietary_preferences.allergies):
+        await state_allergies(connection, key.owner, stated)
     profile = await _read(connection)
     await _end_version(connection, now)
     row_id = uuid7()
@@ -182,14 +197,10 @@ async def _read(connection: AsyncConnection) -> CoachingProfile:
 
 
 def assemble(row: Any, key: DataKey) -> CoachingProfile:
-    """The profile of a row of `READ`."""
+    """The profile of a row that begins with `COLUMNS`."""
     profile: CoachingProfile = HEAD.read(row, key)
-    for part, rows in zip(PARTS, row[len(HEAD.names) : -1], strict=True):
-        items = part.read(rows, key)
-        if part.key:
-            getattr(profile, part.field).extend(items)
-        elif items:
-            getattr(profile, part.field).CopyFrom(items[0])
+    for part, rows in zip(PARTS, row[len(HEAD.names) :], strict=False):
+        part.put(part.json.read(rows, key), profile)
     # A plan is locked as the whole is.
     profile.meal_plan.is_locked = profile.workout_schedule.is_locked = profile.is_locked
     if profile.HasField("locked_at"):

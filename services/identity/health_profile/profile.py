@@ -75,7 +75,7 @@ class HealthProfileServicer(pb_grpc.HealthProfileServiceServicer):
         if not rows:
             raise not_found("user")
         key = SEALED.open(self._database.vault, rows[0][4])
-        return pb.GetHealthProfileResponse(health_profile=_message(rows[0], key))
+        return pb.GetHealthProfileResponse(health_profile=to_message(rows[0], key))
 
     async def UpdateHealthProfile(
         self, request: pb.UpdateHealthProfileRequest, context: Context
@@ -84,7 +84,7 @@ class HealthProfileServicer(pb_grpc.HealthProfileServiceServicer):
         async with self._database.transaction() as connection:
             await write_health_profile(connection, request.user_id, request.health_profile, request.update_mask.paths)
             row = (await connection.execute(READ, {"user_id": request.user_id})).one()
-            changed = _message(row, SEALED.key_in(connection, row.wrapped_key))
+            changed = to_message(row, SEALED.key_in(connection, row.wrapped_key))
         return pb.UpdateHealthProfileResponse(health_profile=changed)
 
 
@@ -114,7 +114,7 @@ async def write_health_profile(
         )
 
 
-def _message(row: Sequence[Any], key: DataKey | None) -> pb.HealthProfile:
+def to_message(row: Sequence[Any], key: DataKey | None) -> pb.HealthProfile:
     """A row of READ with what follows from it; somebody else learns the age, and not the day of birth."""
     user_id, sex, sealed_birth, timezone, _, stored, *columns = row
     profile: pb.HealthProfile = PROFILE.read(columns) if stored else pb.HealthProfile(etag=UNCHANGED)

@@ -12,8 +12,9 @@ from services.kit.database import uuid7
 from tests.harness import Running, person
 from tests.identity.factors import BY_PASSWORD, PASSWORD_HASH
 from tests.people import insert_person
+from vitalis.identity.v1 import coaching_context_pb2 as context_pb
+from vitalis.identity.v1 import coaching_context_pb2_grpc, coaching_history_pb2_grpc, coaching_profile_pb2_grpc
 from vitalis.identity.v1 import coaching_history_pb2 as history_pb
-from vitalis.identity.v1 import coaching_history_pb2_grpc, coaching_profile_pb2_grpc
 from vitalis.identity.v1 import coaching_profile_pb2 as profile_pb
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
@@ -100,6 +101,11 @@ def a_profile(**changed: Any) -> CoachingProfile:
     return CoachingProfile(**{**content, **changed})
 
 
+def sending(**fields: Any) -> CoachingProfile:
+    """What a change sends; parts as dicts."""
+    return CoachingProfile(**fields)
+
+
 @dataclass
 class Coached:
     """A person, and what they ask about their coaching profile."""
@@ -124,9 +130,10 @@ class Coached:
         stubs: list[Any] = [
             coaching_profile_pb2_grpc.CoachingProfileServiceStub(self.running.channel),
             coaching_history_pb2_grpc.CoachingHistoryServiceStub(self.running.channel),
+            coaching_context_pb2_grpc.CoachingContextServiceStub(self.running.channel),
         ]
         call = next(getattr(stub, rpc) for stub in stubs if hasattr(stub, rpc))
-        module = next(module for module in (profile_pb, history_pb) if hasattr(module, f"{rpc}Request"))
+        module = next(module for module in (profile_pb, history_pb, context_pb) if hasattr(module, f"{rpc}Request"))
         request = getattr(module, f"{rpc}Request")(**{"user_id": self.id, **fields})
         return await call(request, metadata=self.running.metadata(self.caller), timeout=30)
 
