@@ -28,8 +28,7 @@ from services.identity.letters import Letters
 from services.identity.oauth import OAuthServicer, declare_notice
 from services.identity.oauth.addresses import Addresses
 from services.identity.oauth.flows import Flows
-from services.identity.onboarding import OnboardingServicer
-from services.identity.onboarding.definitions import load as load_flows
+from services.identity.onboarding.assemble import onboarding
 from services.identity.passwords import Passwords
 from services.identity.preferences import PreferencesServicer
 from services.identity.privacy.assemble import privacy
@@ -83,6 +82,7 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
     proofs = Proofs(database, passwords, attempts, factors)
     jobs.scheduled("*/10 * * * *", "forget_challenges")(partial(forget_challenges, database))
     privacy_servicers, personal = privacy(settings, database, jobs, channels, proofs)
+    onboarding_servicers, confirmation = onboarding(settings.onboarding_flow, database, jobs, channels)
     credential_mail = CredentialMail(jobs, database, mailer, letters)
     addresses = Addresses(database, attempts, jobs, verification_mail)
     identity_notice = declare_notice(jobs, database, mailer, letters)
@@ -106,8 +106,8 @@ def build(settings: IdentitySettings, database: Database) -> Parts:
             IntolerancesServicer(database),
             MedicalConditionsServicer(database),
             DietaryRestrictionsServicer(database),
-            OnboardingServicer(database, load_flows(settings.onboarding_flow)),
-            CoachingProfileServicer(database, proofs),
+            *onboarding_servicers,
+            CoachingProfileServicer(database, proofs, confirmation.confirm),
             CoachingHistoryServicer(database, proofs),
             CoachingContextServicer(database),
             GrantsServicer(database, Invitations(jobs, database, settings.mailer)),

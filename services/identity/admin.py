@@ -85,7 +85,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             before = str(read_position(UUID, last))
         asked["email_prefix"] = normalise_email(request.email_prefix)
         async with self._database.transaction() as connection:
-            await _refuse_others(connection)
+            await refuse_others(connection)
             rows = (await connection.execute(LIST, {**asked, "before": before, "most": size + 1})).all()
         token = encode_token([str(rows[size - 1].id)], *bound_to) if len(rows) > size else ""
         return pb.ListPeopleResponse(people=[_person(row) for row in rows[:size]], next_page_token=token)
@@ -93,7 +93,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     async def GetPerson(self, request: pb.GetPersonRequest, context: Context) -> pb.GetPersonResponse:
         """One person, also a deleted one. Raises NOT_FOUND."""
         async with self._database.transaction() as connection:
-            await _refuse_others(connection)
+            await refuse_others(connection)
             return pb.GetPersonResponse(person=await _read(connection, request.user_id))
 
     async def SuspendPerson(self, request: pb.SuspendPersonRequest, context: Context) -> pb.SuspendPersonResponse:
@@ -101,7 +101,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         async with self._database.transaction() as connection:
             await connection.execute(ALONE)
             # Whoever suspends is an administrator when it is done, so one is left.
-            await _refuse_others(connection)
+            await refuse_others(connection)
             person = await _lock(connection, request.user_id)
             if current().actor == request.user_id:
                 raise ServiceError("NOT_ON_YOURSELF", "another administrator has to suspend you")
@@ -119,7 +119,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     async def RestorePerson(self, request: pb.RestorePersonRequest, context: Context) -> pb.RestorePersonResponse:
         """The person, who can log in again. Raises NOT_FOUND."""
         async with self._database.transaction() as connection:
-            await _refuse_others(connection)
+            await refuse_others(connection)
             person = await _lock(connection, request.user_id)
             if person.account_status == SUSPENDED:
                 values = {"account_status": ACTIVE, "suspended_at": None, "suspended_reason": None}
@@ -132,7 +132,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     ) -> pb.EndPersonSessionsResponse:
         """Logs the person out everywhere. Raises NOT_FOUND."""
         async with self._database.transaction() as connection:
-            await _refuse_others(connection)
+            await refuse_others(connection)
             await _lock(connection, request.user_id)
             ended = await end_sessions(connection, UUID(request.user_id), FORCED)
             await audit.record(connection, "FORCED_LOGOUT", {"sessions": ended})
@@ -142,7 +142,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         """The person with the role. Raises NOT_FOUND, LAST_ADMIN."""
         async with self._database.transaction() as connection:
             await connection.execute(ALONE)
-            await _refuse_others(connection)
+            await refuse_others(connection)
             person = await _lock(connection, request.user_id)
             if person.role != request.role:
                 others = sa.select(sa.func.other_admins(sa.literal(request.user_id, sa.Uuid(as_uuid=False))))
@@ -159,7 +159,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     ) -> pb.UpdateSubscriptionResponse:
         """The subscription as changed. Raises NOT_FOUND, NOT_ACCOUNT_OWNER, ACCOUNT_HAS_MEMBERS, ALREADY_EXISTS."""
         async with self._database.transaction() as connection:
-            await _refuse_others(connection)
+            await refuse_others(connection)
             account = await own_account(connection, request.user_id, "have a subscription")
             own = accounts.c.id == account.id
             row = (await connection.execute(sa.select(*SUBSCRIPTION_COLUMNS).where(own))).one()
@@ -181,7 +181,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         return pb.UpdateSubscriptionResponse(subscription=subscription)
 
 
-async def _refuse_others(connection: AsyncConnection) -> None:
+async def refuse_others(connection: AsyncConnection) -> None:
     """Raises SCOPE_MISSING unless the actor is an administrator now, whatever their token says."""
     if not (await connection.execute(ACTING_ADMIN)).scalar_one():
         raise ServiceError("SCOPE_MISSING", "this RPC is for admins only")

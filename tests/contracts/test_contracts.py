@@ -37,6 +37,8 @@ HTTP_METHODS = {
 LINKS = {"DownloadExport"}
 # About the caller alone, at a URL that a specification names.
 ABOUT_THE_CALLER = {"SaveOnboardingStep"}
+# Figures of everybody, for administrators.
+OF_EVERYBODY = {"GetOnboardingFunnel"}
 # Field numbers of google/protobuf/descriptor.proto, of which a source location's path is made.
 KINDS = {
     4: ("message_type", {2: "field", 3: "nested_type", 4: "enum_type", 8: "oneof_decl"}),
@@ -69,7 +71,8 @@ def test_an_rpc_says_who_may_call_it(rpc: Rpc) -> None:
         assert re.fullmatch(r"[a-z_]+\.(read|write)", scope)
         assert scope.endswith(".read") == rpc.only_reads
         # Whose data it is about is in the request, so that kit can hold it against the caller.
-        of_everybody = audience == options_pb2.AUDIENCE_ADMIN and rpc.method.name.startswith("List")
+        listed = rpc.method.name.startswith("List") or rpc.method.name in OF_EVERYBODY
+        of_everybody = audience == options_pb2.AUDIENCE_ADMIN and listed
         assert rpc.takes("user_id") != (of_everybody or rpc.method.name in ABOUT_THE_CALLER)
     # Without their grant administrators look at people's data here and there, and change none.
     assert not rpc.access.admins or rpc.only_reads

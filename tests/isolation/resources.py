@@ -148,6 +148,14 @@ async def _onboarding(running: Running) -> Owned:
     return Owned(owner, owner.subject)
 
 
+async def _to_reset(running: Running) -> Owned:
+    """Somebody who has begun, and agrees to begin anew."""
+    owner, _ = await _onboarding(running)
+    give = next(rpc for rpc in rpcs() if rpc.method.name == "GiveConsent")
+    await call(running, give, owner, purpose="onboarding_reset")
+    return Owned(owner, owner.subject)
+
+
 async def _leaving(running: Running) -> Owned:
     """Somebody who has asked for their deletion; asking needs a proof, which tests/privacy has."""
     owner, _ = await make("users", running)
@@ -197,6 +205,7 @@ MAKERS: dict[str, Maker] = {
     "identities": _linked,
     "email": _registered,
     "onboarding": _onboarding,
+    "reset-onboarding": _to_reset,
     "account": _family,
     "subscription": _registered,
     "account-members": _family,

@@ -1,5 +1,6 @@
 """Reading, changing, locking and unlocking a coaching profile."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -16,13 +17,16 @@ from vitalis.identity.v1 import coaching_profile_pb2 as pb
 from vitalis.identity.v1 import coaching_profile_pb2_grpc as pb_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Confirm = Callable[[AsyncConnection, str], Awaitable[pb.CoachingProfile]]
 LOCKED_BY_ITS_OWNER = "the profile was locked"
 
 
 class CoachingProfileServicer(pb_grpc.CoachingProfileServiceServicer):
-    def __init__(self, database: Database, proofs: Proofs) -> None:
+    def __init__(self, database: Database, proofs: Proofs, confirm: Confirm) -> None:
+        """`confirm` makes the first profile of the subject, out of their onboarding (onboarding/confirm.py)."""
         self._database = database
         self._proofs = proofs
+        self._confirm = confirm
 
     async def GetCoachingProfile(
         self, request: pb.GetCoachingProfileRequest, context: Context
@@ -53,10 +57,16 @@ class CoachingProfileServicer(pb_grpc.CoachingProfileServiceServicer):
     async def LockCoachingProfile(
         self, request: pb.LockCoachingProfileRequest, context: Context
     ) -> pb.LockCoachingProfileResponse:
-        """The profile, locked. Raises NOT_FOUND, ETAG_MISMATCH."""
+        """The profile, locked. Who has none yet confirms their onboarding by this.
+
+        Raises NOT_FOUND, ETAG_MISMATCH, ONBOARDING_INCOMPLETE, EMAIL_UNVERIFIED.
+        """
         async with self._database.transaction() as connection:
-            before = await lock_unchanged(connection, request.etag)
-            profile = await changes.set_lock(connection, before, LOCKED_BY_ITS_OWNER, is_locked=True)
+            if await store.is_there(connection):
+                before = await lock_unchanged(connection, request.etag)
+                profile = await changes.set_lock(connection, before, LOCKED_BY_ITS_OWNER, is_locked=True)
+            else:
+                profile = await self._confirm(connection, request.user_id)
         return pb.LockCoachingProfileResponse(coaching_profile=profile)
 
     async def UnlockCoachingProfile(

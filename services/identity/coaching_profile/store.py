@@ -66,6 +66,11 @@ async def find(database: Database) -> CoachingProfile:
     return assemble(rows[0], database.vault.open(current().subject, GENERAL, rows[0][-1]))
 
 
+async def is_there(connection: AsyncConnection) -> bool:
+    """Whether the subject has a profile."""
+    return (await connection.execute(sa.select(profiles.c.id).where(MINE), _me())).first() is not None
+
+
 async def lock(connection: AsyncConnection) -> Locked:
     """The subject's profile for a change. Raises NOT_FOUND."""
     now = (await connection.execute(LOCK, _me())).scalar_one_or_none()

@@ -8,11 +8,14 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from protovalidate import Validator
 
+from services.identity.coaching_profile.rules import violations
 from services.identity.onboarding.definitions import CONFIRMATION, Flow, Step
+from services.identity.onboarding.outcome import COACHING_PROFILE, MESSAGES, path_in_answers, write_section
 from services.kit.contract import OUTPUT_ONLY, RequiredFields, fields_with
 from services.kit.errors import Violation
 from services.kit.interceptor import field_path
 from vitalis.identity.v1 import onboarding_pb2 as pb
+from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
 SECTIONS = tuple(pb.OnboardingAnswers.DESCRIPTOR.fields_by_name)
 REQUIRED = RequiredFields()
@@ -69,9 +72,45 @@ def clear_output_only(message: Message) -> None:
 
 
 def assess(flow: Flow, answers: pb.OnboardingAnswers) -> Mapping[int, list[Violation]]:
-    """The steps that are not done, by number, each with what it lacks as paths from the answers."""
-    found = {step.number: _problems(step, answers) for step in flow.steps}
-    return {number: problems for number, problems in found.items() if problems}
+    """The steps that are not done, by number, each with what it lacks as paths from the answers.
+
+    A step lacks what it needs by itself, and agreement with the steps before it: of
+    two that contradict each other, the later one is to be answered anew.
+    """
+    found: dict[int, list[Violation]] = {}
+    profile, known = CoachingProfile(), set[Violation]()
+    for step in flow.steps:
+        problems = _problems(step, answers)
+        if not problems and any(write.message == COACHING_PROFILE for write in step.writes):
+            write_section(step.writes, getattr(answers, step.name), COACHING_PROFILE, profile)
+            broken = violations(profile)
+            problems = [
+                Violation(path_in_answers(flow.steps, each.field), each.description)
+                for each in broken
+                if each not in known
+            ]
+            known.update(broken)
+        if problems:
+            found[step.number] = problems
+    return found
+
+
+def compose(flow: Flow, answers: pb.OnboardingAnswers, name: str) -> Any:
+    """What the answers make of the message of that name, see outcome.py."""
+    message = MESSAGES[name]()
+    for step in flow.steps:
+        if step.name in {field.name for field, _ in answers.ListFields()}:
+            write_section(step.writes, getattr(answers, step.name), name, message)
+    return message
+
+
+def only(flow: Flow, answers: pb.OnboardingAnswers, name: str) -> pb.OnboardingAnswers:
+    """The answers that the message of that name is made of."""
+    rest = pb.OnboardingAnswers()
+    for step in flow.steps:
+        if any(write.message == name for write in step.writes):
+            getattr(rest, step.name).CopyFrom(getattr(answers, step.name))
+    return rest
 
 
 def _problems(step: Step, answers: pb.OnboardingAnswers) -> list[Violation]:

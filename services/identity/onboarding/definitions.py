@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.identity.onboarding.fields import Asked, describe
+from services.identity.onboarding.outcome import Write, parse, refuse_incomplete
 from services.kit.contract import ContractError
 from vitalis.identity.v1 import onboarding_pb2 as pb
 
@@ -34,6 +35,8 @@ class _StepData(BaseModel):
     text: str
     # Whether it can be saved without an answer.
     optional: bool = False
+    # What becomes of the answers, see outcome.py.
+    writes: list[str] = Field(default_factory=list)
     fields: list[Asked] = Field(min_length=1)
 
 
@@ -50,13 +53,14 @@ class _FlowData(BaseModel):
 class Step:
     """One step: its number in its flow, its section of the answers, and what clients are told of it.
 
-    `required` are the fields of the section that the flow requires besides the contract.
+    `required` are the fields of the section that the flow requires besides the contract, `writes` what becomes of it.
     """
 
     number: int
     name: str
     definition: pb.OnboardingStep
     required: tuple[str, ...]
+    writes: tuple[Write, ...]
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,9 @@ def _build(version: str, data: Mapping[str, _FlowData]) -> Flow:
         raise ContractError(f"flow {version}: {', '.join(unknown)} is no step that is described, and of the contract")
     if unused := sorted(flow.steps.keys() - set(flow.order)):
         raise ContractError(f"flow {version} describes {', '.join(unused)}, which it does not ask")
-    return Flow(version, tuple(_step(number, name, described[name]) for number, name in enumerate(flow.order)))
+    steps = tuple(_step(number, name, described[name]) for number, name in enumerate(flow.order))
+    refuse_incomplete(version, [write for step in steps for write in step.writes])
+    return Flow(version, steps)
 
 
 def _described(version: str, data: Mapping[str, _FlowData], based_on_it: tuple[str, ...]) -> dict[str, _StepData]:
@@ -150,7 +156,8 @@ def _step(number: int, name: str, data: _StepData) -> Step:
         optional=data.optional,
         fields=fields,
     )
-    return Step(number, name, definition, tuple(asked.path for asked in data.fields if asked.required))
+    required = tuple(asked.path for asked in data.fields if asked.required)
+    return Step(number, name, definition, required, tuple(parse(name, section, data.writes)))
 
 
 def _paths(field: pb.OnboardingField) -> set[str]:

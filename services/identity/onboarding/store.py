@@ -130,7 +130,7 @@ def read(row: Sequence[Any], user_id: str, flows: Flows, vault: Vault) -> Onboar
     missing: Mapping[int, Sequence[Violation]] = {}
     if completed_at is None:
         if step_data is not None:
-            answers = from_text(_opened(step_data, row_id, user_id, wrapped, vault))
+            answers = from_text(opened(step_data, row_id, user_id, wrapped, vault))
         for name in {field.name for field, _ in answers.ListFields()} - flow.by_name.keys():
             answers.ClearField(name)  # type: ignore[arg-type]
         missing = assess(flow, answers)
@@ -148,7 +148,14 @@ def read(row: Sequence[Any], user_id: str, flows: Flows, vault: Vault) -> Onboar
     )
 
 
-def _opened(step_data: bytes, row_id: UUID, user_id: str, wrapped: bytes | None, vault: Vault) -> str:
+async def seal(connection: AsyncConnection, row_id: UUID, text: str) -> bytes:
+    """Answers as they are stored."""
+    key = await vault_of(connection).key(connection)
+    return key.encrypt(onboarding_states.name, "step_data", row_id, text)
+
+
+def opened(step_data: bytes, row_id: UUID, user_id: str, wrapped: bytes | None, vault: Vault) -> str:
+    """What `seal` has stored, with the key that `wrapped_key` has selected."""
     if wrapped is None:
         raise unreadable(onboarding_states.name, "step_data")
     key = vault.open(str(UUID(user_id)), GENERAL, wrapped)
@@ -185,12 +192,11 @@ async def write(
     """Stores the answers of an onboarding that `lock` has locked, and what becomes of it; `saved` is the step saved."""
     row_id = before.id or uuid7()
     after = Onboarding(before.user_id, row_id, before.flow, answers, assess(before.flow, answers), chosen_step)
-    key = await vault_of(connection).key(connection)
     caller = current()
     values = {
         "current_step": after.current_step.number,
         "completed_steps": after.completed_steps,
-        "step_data": key.encrypt(onboarding_states.name, "step_data", row_id, to_text(answers)),
+        "step_data": await seal(connection, row_id, to_text(answers)),
         "flow_version": after.flow.version,
         "session_id": caller.session_id[:LONGEST_SESSION_ID] or None,
         "device_type": device_type or before.device_type,
@@ -206,7 +212,11 @@ async def write(
         .returning(*COLUMNS, sa.null())
     )
     _, _, _, _, _, started_at, last_activity_at, _, stored_device, _ = (await connection.execute(upsert)).one()
-    await _note_steps(connection, after, saved)
+    # The confirmation is done when the profile is made.
+    done = [(saved, sa.func.now())] if saved and saved.name != CONFIRMATION else []
+    come_to = [(after.current_step, None)] if after.current_step is not saved else []
+    if steps := [*done, *come_to]:
+        await note_steps(connection, after.user_id, row_id, after.flow, steps)
     return Onboarding(
         after.user_id,
         row_id,
@@ -221,26 +231,25 @@ async def write(
     )
 
 
-async def _note_steps(connection: AsyncConnection, after: Onboarding, saved: Step | None) -> None:
-    """That a step was done for the first time, and that the next one was come to."""
-    rows: list[tuple[Step, Any]] = []
-    if saved and saved.name != CONFIRMATION:
-        rows.append((saved, sa.func.now()))
-    if after.current_step is not saved:
-        rows.append((after.current_step, None))
-    if not rows:
-        return
+async def note_steps(
+    connection: AsyncConnection,
+    user_id: str,
+    onboarding_id: UUID,
+    flow: Flow,
+    steps: Sequence[tuple[Step, sa.ColumnElement[datetime] | None]],
+) -> None:
+    """That steps were come to, and when they were done; what was noted before stays."""
     statement = insert(onboarding_step_events).values(
         [
             {
-                "user_id": after.user_id,
-                "onboarding_id": after.id,
-                "flow_version": after.flow.version,
+                "user_id": user_id,
+                "onboarding_id": onboarding_id,
+                "flow_version": flow.version,
                 "step": step.number,
                 "step_name": step.name,
                 "completed_at": completed_at,
             }
-            for step, completed_at in rows
+            for step, completed_at in steps
         ]
     )
     first = sa.func.coalesce(onboarding_step_events.c.completed_at, statement.excluded.completed_at)

@@ -1,6 +1,7 @@
 """Consents: given and withdrawn, a history that only grows."""
 
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import grpc
 import sqlalchemy as sa
@@ -41,18 +42,31 @@ class ConsentsServicer(pb_grpc.ConsentsServiceServicer):
 
     async def WithdrawConsent(self, request: pb.WithdrawConsentRequest, context: Context) -> pb.WithdrawConsentResponse:
         """Records that the person agrees no more. Raises CONSENT_NOT_GIVEN if they do not."""
-        newest = (
-            sa.select(consents.c.version, consents.c.given)
-            .where(consents.c.user_id == request.user_id, consents.c.purpose == request.purpose)
-            .order_by(consents.c.created_at.desc(), consents.c.id.desc())
-            .limit(1)
-        )
         async with self.database.transaction() as connection:
-            await connection.execute(LOCK, {"user_id": request.user_id})
-            row = (await connection.execute(newest)).one_or_none()
-            if row is None or not row.given:
+            given = await given_consent(connection, request.user_id, request.purpose)
+            if given is None:
                 raise ServiceError("CONSENT_NOT_GIVEN", "there is no such consent to withdraw")
-            return pb.WithdrawConsentResponse(consent=await _record(connection, request.purpose, row.version, False))
+            return pb.WithdrawConsentResponse(consent=await _record(connection, request.purpose, given.version, False))
+
+
+class GivenConsent(NamedTuple):
+    """The entry by which a person agrees to a purpose now."""
+
+    id: UUID
+    version: str
+
+
+async def given_consent(connection: AsyncConnection, user_id: str, purpose: str) -> GivenConsent | None:
+    """The consent that the person gives; it is not withdrawn before the transaction ends. None if they give none."""
+    newest = (
+        sa.select(consents.c.id, consents.c.version, consents.c.given)
+        .where(consents.c.user_id == user_id, consents.c.purpose == purpose)
+        .order_by(consents.c.created_at.desc(), consents.c.id.desc())
+        .limit(1)
+    )
+    await connection.execute(LOCK, {"user_id": user_id})
+    row = (await connection.execute(newest)).one_or_none()
+    return GivenConsent(row.id, row.version) if row and row.given else None
 
 
 async def _record(connection: AsyncConnection, purpose: str, version: str, given: bool) -> pb.Consent:

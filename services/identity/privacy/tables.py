@@ -9,7 +9,15 @@ from services.kit.database import owned
 EXPORT_STATUSES = ("queued", "processing", "ready", "downloaded", "expired", "failed")
 UNFINISHED = ("queued", "processing")
 WITH_FILE = ("ready", "downloaded")
-PURPOSES = ("terms", "privacy_policy", "mental_wellness_processing", "sharing", "research", "marketing")
+PURPOSES = (
+    "terms",
+    "privacy_policy",
+    "mental_wellness_processing",
+    "sharing",
+    "research",
+    "marketing",
+    "onboarding_reset",
+)
 
 data_export_requests = sa.Table(
     "data_export_requests",

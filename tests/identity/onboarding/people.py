@@ -8,8 +8,9 @@ from services.kit.caller import Caller
 from tests.harness import person
 from tests.identity.conftest import Identity
 from vitalis.identity.v1 import coaching_parts_pb2 as parts
+from vitalis.identity.v1 import coaching_profile_pb2, coaching_profile_pb2_grpc, onboarding_pb2_grpc
 from vitalis.identity.v1 import onboarding_pb2 as pb
-from vitalis.identity.v1 import onboarding_pb2_grpc
+from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
 FLOWS = load()
 ORDER = tuple(step.name for step in FLOWS.default.steps)
@@ -107,6 +108,19 @@ class Onboarder:
     async def go_back(self, step: int, etag: str = "") -> pb.GoBackInOnboardingResponse:
         request = pb.GoBackInOnboardingRequest(user_id=self.user_id, step=step, etag=etag)
         return await self.stub.GoBackInOnboarding(request, metadata=self.identity.metadata(self.caller))
+
+    async def confirm(self) -> CoachingProfile:
+        """Locks the profile, which ends the onboarding."""
+        stub = coaching_profile_pb2_grpc.CoachingProfileServiceStub(self.identity.running.channel)
+        request = coaching_profile_pb2.LockCoachingProfileRequest(user_id=self.user_id)
+        answer = await stub.LockCoachingProfile(request, metadata=self.identity.metadata(self.caller))
+        return answer.coaching_profile
+
+    async def finish(self) -> CoachingProfile:
+        """Goes through all of it."""
+        await self.save_until("confirmation")
+        await self.save("confirmation")
+        return await self.confirm()
 
 
 async def somebody(identity: Identity, email: str = "ada@example.com") -> Onboarder:

@@ -19,18 +19,13 @@ from tests.identity.onboarding.people import ANSWERS, ORDER, Onboarder, somebody
 from vitalis.identity.v1 import onboarding_pb2 as pb
 
 Settings = tuple[IdentitySettings, ServiceDatabase]
-ASKS = """
-[steps.welcome]
-title = "Welcome"
-text = ""
-fields = [{ path = "acknowledged", question = "?" }]
+FULL = (DIRECTORY / "1.0.toml").read_text().replace('version = "1.0"', 'version = "2.0"')
+ACKNOWLEDGED = '{ path = "acknowledged", question = "Have you read this, and do you want to go on?" },'
 
-[steps.confirmation]
-title = "Confirmation"
-text = ""
-fields = [{ path = "confirmed", question = "?" }]
-"""
-SHORT = f'version = "2.0"\norder = ["welcome", "confirmation"]\n{ASKS}'
+
+def with_field(field: str) -> str:
+    """A flow that asks for something else besides in its first step."""
+    return FULL.replace(ACKNOWLEDGED, f"{ACKNOWLEDGED} {field},")
 
 
 @pytest.fixture
@@ -121,76 +116,78 @@ async def test_a_client_is_told_everything_it_needs_to_ask(identity: Identity) -
 
 
 def test_a_flow_takes_over_what_it_does_not_describe_itself(write: Callable[..., Path]) -> None:
-    newer = """
+    order = FULL.partition("order = [")[2].partition("]")[0]
+    newer = f"""
 version = "2.1"
 based_on = "2.0"
-order = ["welcome", "fitness_experience", "confirmation"]
+order = ["welcome", "health_profile", {order.replace('"welcome",', "").replace('"health_profile",', "")}]
 [steps.fitness_experience]
 title = "Experience"
 text = ""
-fields = [{ path = "fitness_level", question = "?", default = "beginner" }]
+writes = ["coaching_profile"]
+fields = [{{ path = "fitness_level", question = "?", default = "beginner" }}]
 """
-    flows = load("2.0", write(v2_0=SHORT, v2_1=newer))
-    flow = flows.get("2.1")
+    flows = load("2.0", write(v2_0=FULL, v2_1=newer))
+    flow, base = flows.get("2.1"), flows.default
     assert flow
-    assert [(step.number, step.name) for step in flow.steps] == [
-        (0, "welcome"),
-        (1, "fitness_experience"),
-        (2, "confirmation"),
-    ]
-    assert flow.steps[1].definition.fields[0].default_value == "beginner"
+    assert [step.name for step in flow.steps[:3]] == ["welcome", "health_profile", "fitness_experience"]
+    assert [step.number for step in flow.steps] == list(range(12))
+    assert flow.steps[2].definition.fields[0].default_value == "beginner"
+    assert flow.steps[3].definition.fields == base.steps[2].definition.fields
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("version = ", "Invalid value"),
-        (SHORT.replace('"2.0"', '"two"'), "version"),
-        (SHORT.replace('"2.0"', '"2.1"'), "says that it is version 2.1"),
-        (SHORT + "\n[more]\n", "more"),
-        (SHORT.replace('"welcome", ', ""), "describes welcome"),
-        (SHORT.replace(', "confirmation"', ""), "does not end with confirmation"),
-        (SHORT.replace('["welcome",', '["welcome", "welcome",'), "a step twice"),
-        (SHORT.replace('["welcome",', '["welcome", "goals",'), "goals is no step"),
-        (SHORT.replace("welcome", "wellcome"), "wellcome is no step"),
-        (SHORT.replace('path = "acknowledged"', 'path = "acknowledge"'), "acknowledged is required and not asked"),
-        (SHORT.replace("}]", '}, { path = "x", question = "?" }]', 1), "x is nothing"),
-        (SHORT.replace("}]", '}, { path = "x.y", question = "?" }]', 1), "x.y is in no group"),
-        (SHORT.replace("}]", '}, { path = "acknowledged", question = "?" }]', 1), "twice"),
-        (SHORT.replace('question = "?"', 'question = "?", default = "maybe"', 1), "of another type"),
-        (SHORT.replace('text = ""', 'text = ""\noptional = true', 1), "is optional, and something in it is required"),
-        (SHORT.replace('version = "2.0"', 'version = "2.0"\nbased_on = "2.0"'), "based on 2.0"),
-        (SHORT.replace('version = "2.0"', 'version = "2.0"\nbased_on = "1.9"'), "based on 1.9"),
+        (FULL.replace('"2.0"', '"two"'), "version"),
+        (FULL.replace('"2.0"', '"2.1"'), "says that it is version 2.1"),
+        (FULL + "\n[more]\n", "more"),
+        (FULL.replace('  "welcome",\n', ""), "describes welcome"),
+        (FULL.replace('  "confirmation",\n', ""), "does not end with confirmation"),
+        (FULL.replace('  "welcome",\n', '  "welcome",\n "welcome",\n').replace('  "hydration",\n', ""), "a step twice"),
+        (FULL.replace('  "welcome",\n', '  "wellcome",\n'), "wellcome is no step"),
+        (FULL.replace("[steps.welcome]", "[steps.wellcome]"), "welcome is no step"),
+        (FULL.replace('path = "acknowledged"', 'path = "acknowledge"'), "acknowledged is required and not asked"),
+        (with_field('{ path = "x", question = "?" }'), "x is nothing"),
+        (with_field('{ path = "x.y", question = "?" }'), "x.y is in no group"),
+        (with_field('{ path = "acknowledged", question = "?" }'), "twice"),
+        (FULL.replace('go on?" }', 'go on?", default = "maybe" }'), "of another type"),
+        (FULL.replace('go on?" }', 'go on?", asks = 1 }'), "asks"),
+        (
+            FULL.replace('{ path = "confirmed", question = "Is all of this right?" }', '{ path = "confirmed" }'),
+            "question",
+        ),
+        (
+            FULL.replace('question = "How experienced are you?"', 'question = "?", default = "godlike"'),
+            "breaks its rule",
+        ),
+        (FULL.replace('title = "Welcome"', 'title = "Welcome"\noptional = true'), "something in it is required"),
+        (FULL.replace('version = "2.0"', 'version = "2.0"\nbased_on = "2.0"'), "based on 2.0"),
+        (FULL.replace('version = "2.0"', 'version = "2.0"\nbased_on = "1.9"'), "based on 1.9"),
+        (
+            FULL.replace('{ path = "goals.goal_type"', '{ path = "goals.priority"'),
+            "goal_type is required and not asked",
+        ),
+        (FULL.replace('"goals.target_date",', '"goals.target_date", required = true,'), "inside a group"),
+        (
+            FULL.replace('["coaching_profile.meal_plan"]', '["coaching_profile.meals"]'),
+            "is no vitalis.identity.v1.MealPlan",
+        ),
+        (FULL.replace('["coaching_profile.meal_plan"]', '["coaching_plan"]'), "is none of coaching_profile"),
+        (FULL.replace('["coaching_profile.meal_plan"]', "[]"), "writes no meal_plan of coaching_profile"),
+        (FULL.replace('["coaching_profile.meal_plan"]', '["health_profile"]'), "nowhere"),
+        (FULL.replace('["coaching_profile", "lifestyle_baseline"]', '["coaching_profile"]'), "sleep_hours_last_night"),
+        (
+            FULL.replace('["coaching_profile", "lifestyle_baseline"]', '["lifestyle_baseline"]'),
+            "writes no energy_level",
+        ),
     ],
 )
 def test_a_flow_that_nobody_could_finish_stops_the_start(write: Callable[..., Path], text: str, message: str) -> None:
+    assert text != FULL
     with pytest.raises(ContractError, match=re.escape(message)):
         load("2.0", write(v2_0=text))
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ('{ path = "fitness_level", question = "?", default = "godlike" }', "breaks its rule"),
-        ('{ path = "fitness_level", question = "?", asks = 1 }', "asks"),
-        ('{ path = "fitness_level" }', "question"),
-    ],
-)
-def test_what_a_field_cannot_be(write: Callable[..., Path], fields: str, message: str) -> None:
-    text = SHORT.replace('"welcome",', '"welcome", "fitness_experience",')
-    text += f'[steps.fitness_experience]\ntitle = ""\ntext = ""\nfields = [{fields}]\n'
-    with pytest.raises(ContractError, match=message):
-        load("2.0", write(v2_0=text))
-
-
-def test_what_is_in_a_group_the_contract_requires(write: Callable[..., Path]) -> None:
-    step = (DIRECTORY / "1.0.toml").read_text().partition("[steps.goals]")[2].partition("[steps.")[0]
-    text = SHORT.replace('"welcome",', '"welcome", "goals",') + f"[steps.goals]{step}"
-    load("2.0", write(v2_0=text))
-    with pytest.raises(ContractError, match="goal_type is required and not asked for"):
-        load("2.0", write(v2_0=re.sub(r'\{ path = "goals.goal_type"[^\n]*\n', "", text)))
-    with pytest.raises(ContractError, match="inside a group"):
-        load("2.0", write(v2_0=text.replace('"goals.target_date",', '"goals.target_date", required = true,')))
 
 
 def test_a_default_flow_that_is_not_there_stops_the_start() -> None:

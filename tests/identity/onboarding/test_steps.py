@@ -274,15 +274,3 @@ async def test_somebody_who_is_not_there(identity: Identity) -> None:
     assert await reason(nobody.state()) == "NOT_FOUND"
     assert await reason(nobody.save("welcome")) == "NOT_FOUND"
     assert await reason(nobody.go_back(0)) == "NOT_FOUND"
-
-
-async def test_what_is_complete_is_changed_elsewhere(identity: Identity, ada: Onboarder) -> None:
-    await ada.save_until("confirmation")
-    with psycopg.connect(identity.database.migrator_url) as owner:
-        owner.execute("UPDATE onboarding_states SET completed_at = now(), step_data = NULL")
-    assert await reason(ada.save("hydration")) == "ONBOARDING_COMPLETED"
-    assert await reason(ada.go_back(0)) == "ONBOARDING_COMPLETED"
-    state = await ada.state()
-    assert (list(state.completed_steps), list(state.missing), state.progress_pct) == (list(range(12)), [], 100)
-    assert (state.answers, state.current_step_name) == (pb.OnboardingAnswers(), "confirmation")
-    assert state.HasField("completed_at")

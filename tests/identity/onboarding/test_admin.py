@@ -1,0 +1,362 @@
+"""What administrators see of onboardings, and a reset: with consent, of everything or of nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from google.protobuf import timestamp_pb2
+
+from services.kit.caller import Caller
+from services.kit.database import uuid7
+from tests.databases import ServiceDatabase
+from tests.harness import drain, failure, person, reason
+from tests.identity.conftest import Identity
+from tests.identity.onboarding.people import FLOWS, ORDER, Onboarder, somebody
+from vitalis.identity.v1 import consents_pb2, consents_pb2_grpc, onboarding_admin_pb2_grpc
+from vitalis.identity.v1 import onboarding_admin_pb2 as pb
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Admin:
+    identity: Identity
+    id: str
+
+    @property
+    def stub(self) -> "onboarding_admin_pb2_grpc.OnboardingAdminServiceAsyncStub":
+        return onboarding_admin_pb2_grpc.OnboardingAdminServiceStub(self.identity.running.channel)
+
+    def metadata(self, subject: str = "", role: str = "admin") -> Any:
+        return self.identity.metadata(replace(person(self.id, role), subject=subject or self.id))
+
+    async def incomplete(self, **asked: Any) -> pb.ListIncompleteOnboardingsResponse:
+        request = pb.ListIncompleteOnboardingsRequest(**asked)
+        return await self.stub.ListIncompleteOnboardings(request, metadata=self.metadata())
+
+    async def reset(self, user_id: str, **given: Any) -> pb.IncompleteOnboarding:
+        request = pb.ResetOnboardingRequest(**{"user_id": user_id, "reason": "they asked us to", **given})
+        return (await self.stub.ResetOnboarding(request, metadata=self.metadata(user_id))).onboarding
+
+    async def funnel(self, **asked: Any) -> pb.GetOnboardingFunnelResponse:
+        return await self.stub.GetOnboardingFunnel(pb.GetOnboardingFunnelRequest(**asked), metadata=self.metadata())
+
+
+@pytest.fixture
+async def admin(identity: Identity) -> Admin:
+    return Admin(identity, await identity.make_person("root@example.com", role="admin"))
+
+
+@pytest.fixture
+async def ada(identity: Identity) -> Onboarder:
+    return await somebody(identity)
+
+
+def run(database: ServiceDatabase, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+    with psycopg.connect(database.migrator_url) as owner:
+        cursor = owner.execute(statement.encode(), parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+async def consent(ada: Onboarder, purpose: str = "onboarding_reset") -> None:
+    stub = consents_pb2_grpc.ConsentsServiceStub(ada.identity.running.channel)
+    request = consents_pb2.GiveConsentRequest(user_id=ada.user_id, purpose=purpose, version="1")
+    await stub.GiveConsent(request, metadata=ada.identity.metadata(ada.caller))
+
+
+async def withdraw(ada: Onboarder) -> None:
+    stub = consents_pb2_grpc.ConsentsServiceStub(ada.identity.running.channel)
+    request = consents_pb2.WithdrawConsentRequest(user_id=ada.user_id, purpose="onboarding_reset")
+    await stub.WithdrawConsent(request, metadata=ada.identity.metadata(ada.caller))
+
+
+async def test_a_reset_archives_the_profile_and_begins_anew(identity: Identity, admin: Admin, ada: Onboarder) -> None:
+    await ada.finish()
+    await consent(ada)
+    (first,) = run(identity.database, "SELECT id FROM onboarding_states")
+    onboarding = await admin.reset(ada.user_id, flow_version="1.1")
+    assert (onboarding.user_id, onboarding.email, onboarding.flow_version) == (ada.user_id, "ada@example.com", "1.1")
+    state = await ada.state()
+    assert (state.flow_version, state.current_step, list(state.completed_steps)) == ("1.1", 0, [])
+    assert not state.answers.ListFields()
+    assert not state.HasField("completed_at")
+    assert run(identity.database, "SELECT count(*) FROM user_profiles") == [(0,)]
+    assert not (await identity.get_user(ada.user_id, ada.caller)).HasField("onboarding_completed_at")
+    events = run(identity.database, "SELECT old_values, new_values FROM audit_log WHERE action = 'ONBOARDING_RESET'")
+    assert events == [(None, {"reason": "they asked us to", "flow_version": "1.1"})]
+    # What was to be handed over to tracking is not that of the onboarding that begins now.
+    await drain(identity.running)
+    assert run(identity.database, "SELECT count(*) FROM procrastinate_jobs") == [(0,)]
+    # The next profile counts on from the archived one.
+    flow = FLOWS.get("1.1")
+    assert flow
+    for step in flow.steps:
+        await ada.save(step.name, step=step.number)
+    profile = await ada.confirm()
+    assert (profile.version, profile.previous_version) == (2, 1)
+    versions = "SELECT version, valid_until IS NULL FROM user_profile_versions ORDER BY version"
+    assert run(identity.database, versions) == [(1, False), (2, True)]
+    assert run(identity.database, "SELECT id FROM onboarding_states") != [first]
+
+
+async def test_a_half_finished_onboarding_is_reset_too(admin: Admin, ada: Onboarder) -> None:
+    await ada.save_until("meal_plan")
+    await consent(ada)
+    assert (await admin.reset(ada.user_id)).flow_version == "1.0"
+    assert (await ada.state()).current_step == 0
+    assert (await ada.save("welcome")).next_step.name == "fitness_experience"
+
+
+async def test_a_reset_takes_a_consent_that_holds_and_uses_it_up(admin: Admin, ada: Onboarder) -> None:
+    await ada.save("welcome")
+    assert await reason(admin.reset(ada.user_id)) == "CONSENT_REQUIRED"
+    await consent(ada, "marketing")
+    assert await reason(admin.reset(ada.user_id)) == "CONSENT_REQUIRED"
+    await consent(ada)
+    await withdraw(ada)
+    assert await reason(admin.reset(ada.user_id)) == "CONSENT_REQUIRED"
+    assert (await ada.state()).current_step == 1
+    await consent(ada)
+    await admin.reset(ada.user_id)
+    await ada.save("welcome")
+    assert await reason(admin.reset(ada.user_id)) == "CONSENT_REQUIRED"
+    assert (await ada.state()).current_step == 1
+    await consent(ada)
+    await admin.reset(ada.user_id)
+    # Somebody else's consent is theirs.
+    bob = await somebody(ada.identity, "bob@example.com")
+    await bob.save("welcome")
+    await consent(ada)
+    assert await reason(admin.reset(bob.user_id)) == "CONSENT_REQUIRED"
+
+
+async def test_a_reset_that_fails_in_the_middle_leaves_everything_as_it_was(
+    identity: Identity, admin: Admin, ada: Onboarder
+) -> None:
+    profile = await ada.finish()
+    before = await ada.state()
+    await consent(ada)
+    # The profile is archived before the state is written anew, and that is refused.
+    run(
+        identity.database,
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+        "CREATE TRIGGER fail BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION fail()",
+    )
+    assert await reason(admin.reset(ada.user_id)) == "INTERNAL"
+    assert await ada.state() == before
+    assert await ada.confirm() == profile
+    versions = run(identity.database, "SELECT version, valid_until FROM user_profile_versions")
+    assert versions == [(1, None)]
+    assert run(identity.database, "SELECT count(*) FROM audit_log WHERE action LIKE '%RESET%'") == [(0,)]
+    run(identity.database, "DROP TRIGGER fail ON users")
+    # The consent was not used up.
+    await admin.reset(ada.user_id)
+    assert run(identity.database, "SELECT count(*) FROM user_profiles") == [(0,)]
+
+
+async def test_whom_there_is_nothing_to_reset_of(identity: Identity, admin: Admin, ada: Onboarder) -> None:
+    await consent(ada)
+    assert await reason(admin.reset(ada.user_id)) == "NOT_FOUND"
+    assert await reason(admin.reset(str(uuid7()))) == "NOT_FOUND"
+    await ada.save("welcome")
+    error = await failure(admin.reset(ada.user_id, flow_version="7.7"))
+    assert (error.reason.name, error.violations[0].field) == ("INVALID_FIELD", "flow_version")
+    assert await reason(admin.reset(ada.user_id, reason="")) == "INVALID_FIELD"
+    assert (await ada.state()).current_step == 1
+
+
+async def test_who_is_no_administrator_any_more_sees_and_resets_nothing(
+    identity: Identity, admin: Admin, ada: Onboarder
+) -> None:
+    await ada.save("welcome")
+    await consent(ada)
+    run(identity.database, "UPDATE users SET role = 'user' WHERE role = 'admin'")
+    for call in (admin.incomplete(), admin.reset(ada.user_id), admin.funnel()):
+        assert await reason(call) == "SCOPE_MISSING"
+    # The functions themselves answer nobody else.
+    with psycopg.connect(identity.database.app_url) as app:
+        app.execute("SELECT set_config('app.role', 'admin', true), set_config('app.actor_id', %s, true)", [admin.id])
+        lists = "SELECT list_incomplete_onboardings('', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 10)"
+        steps = "SELECT onboarding_step_figures('', '-infinity', 'infinity')"
+        days = "SELECT onboarding_day_figures('', '-infinity', 'infinity')"
+        for query in (lists, steps, days):
+            assert app.execute(query).fetchall() == []
+    assert (await ada.state()).current_step == 1
+
+
+def moment(value: datetime) -> timestamp_pb2.Timestamp:
+    made = timestamp_pb2.Timestamp()
+    made.FromDatetime(value)
+    return made
+
+
+async def test_incomplete_onboardings_by_pages_and_filters(identity: Identity, admin: Admin) -> None:
+    assert not (await admin.incomplete()).onboardings
+    people = [await somebody(identity, f"person-{number}@example.com") for number in range(7)]
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for number, one in enumerate(people):
+        await one.save_until(ORDER[1 + number % 3])
+        # Two of them were last active at one moment.
+        active = noon + DAY * (number // 2)
+        run(
+            identity.database,
+            "UPDATE onboarding_states SET started_at = %s, last_activity_at = %s WHERE user_id = %s",
+            noon,
+            active,
+            one.user_id,
+        )
+    run(identity.database, "UPDATE onboarding_states SET flow_version = '1.1' WHERE user_id = %s", people[0].user_id)
+    complete, gone = people[5], people[6]
+    run(identity.database, "UPDATE onboarding_states SET completed_at = now() WHERE user_id = %s", complete.user_id)
+    run(
+        identity.database,
+        "UPDATE users SET deleted_at = now(), account_status = 'deleted' WHERE id = %s",
+        gone.user_id,
+    )
+    left = sorted(people[:5], key=lambda one: (people.index(one) // 2, one.user_id), reverse=True)
+    expected = [one.user_id for one in left]
+    listed = (await admin.incomplete()).onboardings
+    assert [each.user_id for each in listed] == expected
+    first = next(each for each in listed if each.user_id == people[1].user_id)
+    assert (first.email, first.current_step, list(first.completed_steps)) == ("person-1@example.com", 2, [0, 1])
+
+    pages, token = [], ""
+    while True:
+        page = await admin.incomplete(page_size=2, page_token=token)
+        pages.append([each.user_id for each in page.onboardings])
+        token = page.next_page_token
+        if not token:
+            break
+    assert pages == [expected[:2], expected[2:4], expected[4:]]
+
+    async def ids(**asked: Any) -> set[str]:
+        return {each.user_id for each in (await admin.incomplete(**asked)).onboardings}
+
+    numbered = {number: one.user_id for number, one in enumerate(people)}
+    assert await ids(flow_version="1.1") == {numbered[0]}
+    assert await ids(flow_version="3.3") == set()
+    assert await ids(current_step=1) == {numbered[0], numbered[3]}
+    assert await ids(current_step=0) == set()
+    assert await ids(active_from=moment(noon + DAY)) == {numbered[2], numbered[3], numbered[4]}
+    assert await ids(active_until=moment(noon + DAY)) == {numbered[0], numbered[1]}
+    assert await ids(started_from=moment(noon)) == set(expected)
+    assert await ids(started_until=moment(noon)) == set()
+    wrong = timestamp_pb2.Timestamp(seconds=2**40)
+    assert await reason(admin.incomplete(started_from=wrong)) == "INVALID_FIELD"
+    token = (await admin.incomplete(page_size=1)).next_page_token
+    assert await reason(admin.incomplete(page_size=1, page_token=token, current_step=1)) == "INVALID_PAGE_TOKEN"
+
+
+async def test_the_funnel_of_nobody(admin: Admin) -> None:
+    assert await admin.funnel() == pb.GetOnboardingFunnelResponse()
+    assert await admin.funnel(flow_version="1.0", start_date="0001-01-01", end_date="9999-12-31") == (
+        pb.GetOnboardingFunnelResponse()
+    )
+    assert await admin.funnel(end_date="0001-01-01") == pb.GetOnboardingFunnelResponse()
+    error = await failure(admin.funnel(start_date="2026-02-01", end_date="2026-01-31"))
+    assert (error.reason.name, error.violations[0].field) == ("INVALID_FIELD", "end_date")
+
+
+def event(
+    identity: Identity, one: Caller | str, step: int, began: datetime, seconds: float | None, **given: Any
+) -> None:
+    """Somebody who came to a step then and did it so many seconds later, if they did."""
+    row = {
+        "user_id": one if isinstance(one, str) else one.subject,
+        "onboarding_id": given.get("onboarding", one if isinstance(one, str) else one.subject),
+        "flow_version": given.get("version", "1.0"),
+        "step": step,
+        "step_name": ORDER[step],
+        "started_at": began,
+        "completed_at": None if seconds is None else began + timedelta(seconds=seconds),
+    }
+    columns = ", ".join(row)
+    values = ", ".join(f"%({name})s" for name in row)
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        owner.execute(f"INSERT INTO onboarding_step_events ({columns}) VALUES ({values})".encode(), row)
+
+
+async def test_the_funnel_counts_steps_and_days(identity: Identity, admin: Admin) -> None:
+    people = [await identity.make_person(f"person-{number}@example.com") for number in range(4)]
+    monday, tuesday = datetime(2026, 3, 2, 9, tzinfo=UTC), datetime(2026, 3, 3, 23, 30, tzinfo=UTC)
+    for one, began in zip(people, (monday, monday, monday, tuesday), strict=True):
+        event(identity, one, 0, began, 0)
+    for one, seconds in zip(people, (10, 20, 60), strict=False):
+        event(identity, one, 1, monday, seconds)
+    event(identity, people[3], 1, tuesday, None)
+    event(identity, people[0], 11, monday + DAY, 3600)
+    # Of another version, and on another day than all that.
+    event(identity, people[3], 0, monday, 0, version="1.1", onboarding=str(uuid7()))
+    event(identity, people[3], 0, tuesday + DAY, 0, onboarding=str(uuid7()))
+
+    funnel = await admin.funnel(flow_version="1.0", start_date="2026-03-02", end_date="2026-03-03")
+    welcome, experience, confirmation = funnel.steps
+    assert (welcome.step_name, welcome.started, welcome.completed, welcome.drop_off) == ("welcome", 4, 4, 0)
+    # It is on the screen before anything is known of it.
+    assert not welcome.HasField("median_seconds")
+    assert experience == pb.OnboardingStepFigures(
+        flow_version="1.0",
+        step=1,
+        step_name="fitness_experience",
+        started=4,
+        completed=3,
+        completion_rate_pct=75,
+        median_seconds=20,
+        average_seconds=30,
+        drop_off=1,
+        drop_off_rate_pct=25,
+    )
+    assert (confirmation.step, confirmation.started, confirmation.average_seconds) == (11, 1, 3600)
+    assert list(funnel.days) == [
+        pb.OnboardingDayFigures(date="2026-03-03", started=1),
+        pb.OnboardingDayFigures(
+            date="2026-03-02", started=3, completed=1, completion_rate_pct=33.33, average_completion_minutes=25 * 60
+        ),
+    ]
+    both = await admin.funnel(start_date="2026-03-02", end_date="2026-03-02")
+    assert [(each.flow_version, each.step, each.started) for each in both.steps] == [
+        ("1.0", 0, 3),
+        ("1.0", 1, 3),
+        ("1.0", 11, 1),
+        ("1.1", 0, 1),
+    ]
+    assert [(day.date, day.started) for day in both.days] == [("2026-03-02", 4)]
+
+
+async def test_the_funnel_of_an_onboarding_as_it_went(identity: Identity, admin: Admin, ada: Onboarder) -> None:
+    await ada.finish()
+    # What is saved or gone back to again counts once.
+    bob = await somebody(identity, "bob@example.com")
+    await bob.save_until("goals")
+    await bob.save("welcome")
+    await bob.go_back(1)
+    await bob.save("fitness_experience")
+    funnel = await admin.funnel()
+    assert [(each.step_name, each.started, each.completed) for each in funnel.steps] == [
+        ("welcome", 2, 2),
+        ("fitness_experience", 2, 2),
+        ("goals", 2, 1),
+        *((name, 1, 1) for name in ORDER[3:]),
+    ]
+    assert all(each.HasField("median_seconds") for each in funnel.steps[3:])
+    assert [(day.started, day.completed, day.completion_rate_pct) for day in funnel.days] == [(2, 1, 50)]
+    # A reset takes nothing of what was.
+    await consent(ada)
+    await admin.reset(ada.user_id)
+    funnel = await admin.funnel()
+    assert [(day.started, day.completed) for day in funnel.days] == [(3, 1)]
+    assert funnel.steps[0].started == 3
+
+
+Clone = Callable[[str], ServiceDatabase]
+
+
+def test_a_purpose_that_is_new_goes_with_its_migration(clone_database: Clone) -> None:
+    database = clone_database("identity")
+    insert = "INSERT INTO consents (id, user_id, purpose, version, given) VALUES (gen_random_uuid(), gen_random_uuid(),"
+    run(database, f"{insert} 'onboarding_reset', '1', true)")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        run(database, f"{insert} 'onboarding', '1', true)")

@@ -1,0 +1,113 @@
+"""What has to hold between answers: within a step, with the steps before it, and with what is changed later."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from tests.harness import failure
+from tests.identity.conftest import Identity
+from tests.identity.onboarding.people import ANSWERS, Onboarder, somebody
+from vitalis.identity.v1 import coaching_parts_pb2 as parts
+from vitalis.identity.v1 import onboarding_pb2 as pb
+
+Change = Callable[[Any], object]
+
+
+@pytest.fixture
+async def ada(identity: Identity) -> Onboarder:
+    return await somebody(identity)
+
+
+def changed(name: str, change: Change) -> Message:
+    section: Message = type(ANSWERS[name])()
+    section.CopyFrom(ANSWERS[name])
+    change(section)
+    return section
+
+
+def add(section: pb.PhysicalConstraintsAnswers, **given: Any) -> None:
+    section.constraints.add(**given)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "fields"),
+    [
+        ("goals", lambda s: setattr(s, "secondary_goal", "fat_loss"), ["secondary_goal"]),
+        ("goals", lambda s: setattr(s, "secondary_goal", "muscle_gain"), ["secondary_goal"]),
+        ("goals", lambda s: setattr(s.goals[0], "goal_category", "fat_loss"), ["goals[0].goal_category"]),
+        ("goals", lambda s: setattr(s.goals[0], "target_date", "2020-01-01"), ["goals[0].target_date"]),
+        ("goals", lambda s: setattr(s.goals[0], "goal_type", "secondary"), ["goals[0].goal_category", "goals"]),
+        ("goals", lambda s: s.goals.append(s.goals[0]), ["goals[1].goal_type"]),
+        (
+            "physical_constraints",
+            lambda s: add(s, constraint_type="equipment", severity="mild", available_equipment=["broomstick"]),
+            ["constraints[1].severity", "constraints[1].available_equipment[0]"],
+        ),
+        (
+            "physical_constraints",
+            lambda s: add(
+                s,
+                constraint_type="time_constraint",
+                available_time_slots=[{"day": "monday", "start": "20:00", "end": "18:00"}],
+            ),
+            ["constraints[1].available_time_slots[0].end"],
+        ),
+        ("dietary_preferences", lambda s: setattr(s, "diet_type", "other"), ["diet_type_other"]),
+        ("dietary_preferences", lambda s: setattr(s, "diet_type_other", "raw"), ["diet_type_other"]),
+        ("meal_plan", lambda s: setattr(s, "fats_grams_target", 80), ["daily_calories_target"]),
+        ("meal_plan", lambda s: setattr(s, "daily_calories_min", 2500), ["daily_calories_min"]),
+        ("meal_plan", lambda s: setattr(s, "daily_calories_max", 2500), ["daily_calories_max"]),
+        (
+            "meal_schedule",
+            lambda s: setattr(s.meal_schedules[1], "earliest_time", "13:30"),
+            ["meal_schedules[1].earliest_time"],
+        ),
+        (
+            "meal_schedule",
+            lambda s: setattr(s.meal_schedules[1], "latest_time", "12:30"),
+            ["meal_schedules[1].latest_time"],
+        ),
+        (
+            "meal_schedule",
+            lambda s: setattr(s.meal_schedules[1], "earliest_time", "08:30"),
+            ["meal_schedules[1].scheduled_time"],
+        ),
+        ("meal_schedule", lambda s: setattr(s.meal_schedules[2], "meal_number", 1), ["meal_schedules"]),
+        # With the plan before it.
+        ("meal_schedule", lambda s: s.meal_schedules.pop(), ["meal_schedules"]),
+        ("meal_schedule", lambda s: setattr(s.meal_schedules[0], "is_active", False), ["meal_schedules"]),
+        ("workout_schedule", lambda s: s.Clear(), [""]),
+        ("hydration", lambda s: setattr(s, "reminder_end_time", "07:00"), None),
+    ],
+)
+async def test_what_contradicts_itself_or_an_earlier_answer_is_refused(
+    ada: Onboarder, name: str, change: Change, fields: list[str] | None
+) -> None:
+    before = await ada.save_until(name)
+    section = changed(name, change)
+    if fields is None:
+        section.reminder_start_time = "08:00"  # type: ignore[attr-defined]
+        fields = ["reminder_end_time"]
+    error = await failure(ada.save(name, section))
+    assert error.reason.name == "INVALID_FIELD"
+    paths = [f"answers.{name}.{field}".rstrip(".") for field in fields]
+    assert [violation.field for violation in error.violations] == paths
+    assert await ada.state() == before
+
+
+async def test_a_later_step_that_a_changed_one_contradicts_is_answered_anew(ada: Onboarder) -> None:
+    await ada.save_until("hydration")
+    four = changed("meal_plan", lambda plan: setattr(plan, "meals_per_day", 4))
+    saved = await ada.save("meal_plan", four)
+    assert saved.next_step.name == "meal_schedule"
+    missing = {step.name: [each.field for each in step.fields] for step in saved.state.missing}
+    assert missing["meal_schedule"] == ["meal_schedule.meal_schedules"]
+    assert "workout_schedule" not in missing
+    # What was answered is there, for whoever has to correct it.
+    assert saved.state.answers.meal_schedule == ANSWERS["meal_schedule"]
+    assert (await failure(ada.save("hydration"))).metadata["expected_step_name"] == "meal_schedule"
+    fourth = parts.MealSchedule(meal_number=4, scheduled_time="22:00")
+    saved = await ada.save("meal_schedule", changed("meal_schedule", lambda s: s.meal_schedules.append(fourth)))
+    assert saved.next_step.name == "hydration"
