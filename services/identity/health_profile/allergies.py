@@ -56,5 +56,5 @@ async def state_allergies(connection: AsyncConnection, user_id: str, names: Sequ
                 for match in matches
             ]
     if rows:
-        # Two of them may be the same allergen, and another device may say the same at this moment.
+        # Two of them may be the same allergen, and the person may have stated it under another name.
         await connection.execute(postgresql.insert(allergies).values(rows).on_conflict_do_nothing())

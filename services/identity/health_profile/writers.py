@@ -16,6 +16,7 @@ _FIND = (
     sa.select(users.c.email_verified_at, TIMEZONE)
     .select_from(users.outerjoin(user_preferences, user_preferences.c.user_id == users.c.id))
     .where(*LIVING)
+    .with_for_update(of=users, key_share=True)
 )
 
 
@@ -32,7 +33,9 @@ class Writer(NamedTuple):
 async def writer(connection: AsyncConnection, user_id: str) -> Writer:
     """The person, if health records may be written for them. Raises EMAIL_UNVERIFIED.
 
-    A policy of the tables says the same again for new rows.
+    They are locked until the transaction ends, so that what is written about
+    them is written one after the other. A policy of the tables says the same
+    again for new rows.
     """
     row = (await connection.execute(_FIND, {"user_id": user_id})).one_or_none()
     if row is None or row.email_verified_at is None:

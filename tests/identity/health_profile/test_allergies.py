@@ -2,6 +2,7 @@
 
 import asyncio
 
+import grpc
 import psycopg
 import pytest
 
@@ -100,6 +101,14 @@ async def test_the_same_under_another_name_is_the_same(patient: Patient, kind: K
     # A group and one that belongs to it are not the same.
     await patient.create(kind, name="nuts")
     await patient.create(kind, name="almonds")
+
+
+async def test_of_two_who_state_the_same_at_once_one_is_told(patient: Patient, kind: Kind) -> None:
+    outcomes = await asyncio.gather(
+        *(patient.create(kind, name=name) for name in ("peanuts", "groundnuts")), return_exceptions=True
+    )
+    assert sorted(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes) == [False, True]
+    assert [row.matched_allergen for row in await patient.all(kind)] == ["Peanuts"]
 
 
 async def test_all_that_is_wrong_is_told_at_once(patient: Patient) -> None:
