@@ -43,7 +43,6 @@ def names(text: str) -> list[str]:
         "tiger nuts",
         "root beer",
         "glass noodles",
-        "hot dog",
         "grass-fed",
         "milk thistle",
         "sulphate",
@@ -103,6 +102,28 @@ def test_a_name_is_found_however_it_is_written(text: str, name: str, method: str
     assert (match.allergen.name, match.method, match.kind) == (name, method, CONTAINS)
     assert (match.confidence == 1) == (method in ("exact", "synonym"))
     assert method != "fuzzy" or match.confidence < 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "all_of_them"),
+    [
+        ("pesto", {"Milk", "Pine nut"}),
+        ("hot dog", {"Red meat", "Wheat"}),
+        # A name that is longer than one in it must not hide what the others say.
+        ("garlic bread", {"Garlic", "Wheat"}),
+        ("malted milk", {"Barley", "Milk", "Wheat"}),
+        ("crab cake", {"Crustaceans", "Wheat"}),
+        ("egg pasta", {"Eggs", "Wheat"}),
+        ("almond ice cream", {"Almond", "Milk"}),
+        ("hazelnut spread", {"Hazelnut", "Milk"}),
+        ("peanut butter", {"Peanuts"}),
+        ("prawn crackers", {"Crustaceans"}),
+        ("rice noodles", {"Rice"}),
+        ("soy yogurt", {"Soy"}),
+    ],
+)
+def test_what_is_made_of_several_names_them_all(text: str, all_of_them: set[str]) -> None:
+    assert set(names(text)) == all_of_them
 
 
 @pytest.mark.parametrize(
