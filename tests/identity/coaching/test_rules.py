@@ -1,0 +1,355 @@
+"""Each rule of ONB 6 and 8 is broken once at the API and, where SQL can say it, once past the API."""
+
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.identity.coaching_profile import rules
+from services.identity.coaching_profile.settle import settle
+from services.kit.database import now
+from tests.harness import failure
+from tests.identity.coaching.coached import Coached, a_profile, sending
+from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
+
+PLAN = {
+    "meals_per_day": 3,
+    "daily_calories_target": 2000,
+    "daily_calories_min": 1800,
+    "daily_calories_max": 2200,
+    "protein_grams_target": 150,
+    "carbs_grams_target": 200,
+    "fats_grams_target": 66.67,
+}
+GOAL = {"goal_type": "primary", "goal_category": "fat_loss"}
+MEALS = [{"meal_number": number, "scheduled_time": f"{6 * number:02}:00"} for number in (1, 2, 3)]
+YESTERDAY = (now() - timedelta(days=1)).date().isoformat()
+
+
+def meal(number: int, **changed: Any) -> list[dict[str, Any]]:
+    """Three meals, one of them changed."""
+    return [{**one, **changed} if one["meal_number"] == number else one for one in MEALS]
+
+
+# What is sent, and the fields that are named, all at once.
+BROKEN: list[tuple[dict[str, Any], list[str]]] = [
+    # One field.
+    ({"fitness_level": "expert"}, ["fitness_level"]),
+    ({"primary_goal": "strength"}, ["primary_goal"]),
+    ({"secondary_goal": "fame"}, ["secondary_goal"]),
+    ({"energy_level": "none"}, ["energy_level"]),
+    ({"stress_level": "extreme"}, ["stress_level"]),
+    ({"sleep_quality": "bad"}, ["sleep_quality"]),
+    ({"goals": [{**GOAL, "goal_type": "third"}]}, ["goals[0].goal_type"]),
+    ({"goals": [{**GOAL, "goal_category": "fame"}]}, ["goals[0].goal_category"]),
+    ({"goals": [{**GOAL, "status": "lost"}]}, ["goals[0].status"]),
+    ({"goals": [{**GOAL, "target_weight_kg": 500}]}, ["goals[0].target_weight_kg"]),
+    ({"goals": [{**GOAL, "target_body_fat_percentage": 2.9}]}, ["goals[0].target_body_fat_percentage"]),
+    ({"goals": [{**GOAL, "target_body_fat_percentage": 50.5}]}, ["goals[0].target_body_fat_percentage"]),
+    ({"goals": [{**GOAL, "priority": 0}]}, ["goals[0].priority"]),
+    ({"constraints": [{"constraint_type": "mood"}]}, ["constraints[0].constraint_type"]),
+    (
+        {"constraints": [{"constraint_type": "location_preference", "workout_location": "moon"}]},
+        ["constraints[0].workout_location"],
+    ),
+    (
+        {"constraints": [{"constraint_type": "time_constraint", "max_workout_duration_minutes": 14}]},
+        ["constraints[0].max_workout_duration_minutes"],
+    ),
+    ({"constraints": [{"constraint_type": "injury", "severity": "awful"}]}, ["constraints[0].severity"]),
+    ({"dietary_preferences": {"diet_type": "air"}}, ["dietary_preferences.diet_type"]),
+    ({"dietary_preferences": {"cooking_skill_level": "chef"}}, ["dietary_preferences.cooking_skill_level"]),
+    ({"dietary_preferences": {"meal_prep_willingness": "all"}}, ["dietary_preferences.meal_prep_willingness"]),
+    ({"meal_plan": {"meals_per_day": 1}}, ["meal_plan.meals_per_day"]),
+    ({"meal_plan": {"daily_calories_target": 999}}, ["meal_plan.daily_calories_target"]),
+    ({"meal_plan": {"protein_grams_target": 0}}, ["meal_plan.protein_grams_target"]),
+    ({"meal_schedules": meal(1, meal_number=11)}, ["meal_schedules[0].meal_number"]),
+    ({"meal_schedules": meal(1, notification_offset_minutes=1)}, ["meal_schedules[0].notification_offset_minutes"]),
+    ({"meal_schedules": meal(1, scheduled_time="24:00")}, ["meal_schedules[0].scheduled_time"]),
+    (
+        {"workout_schedule": {"preferred_workout_duration_minutes": 181}},
+        ["workout_schedule.preferred_workout_duration_minutes"],
+    ),
+    ({"workout_schedule": {"rest_day_preference": "never"}}, ["workout_schedule.rest_day_preference"]),
+    ({"hydration_preferences": {"daily_water_target_ml": 499}}, ["hydration_preferences.daily_water_target_ml"]),
+    (
+        {"hydration_preferences": {"reminder_frequency_minutes": 14}},
+        ["hydration_preferences.reminder_frequency_minutes"],
+    ),
+    ({"hydration_preferences": {"reminder_tone": "shrill"}}, ["hydration_preferences.reminder_tone"]),
+    # Between fields.
+    ({"meal_schedules": meal(1, earliest_time="06:00")}, ["meal_schedules[0].earliest_time"]),
+    ({"meal_schedules": meal(1, latest_time="06:00")}, ["meal_schedules[0].latest_time"]),
+    ({"meal_schedules": meal(1, latest_time="12:01")}, ["meal_schedules[1].scheduled_time"]),
+    ({"meal_schedules": meal(2, scheduled_time="18:00")}, ["meal_schedules[2].scheduled_time"]),
+    ({"meal_schedules": meal(2, is_active=False)}, ["meal_schedules"]),
+    ({"meal_schedules": [*MEALS[:2], {**MEALS[2], "meal_number": 2}]}, ["meal_schedules"]),
+    ({"meal_plan": {"daily_calories_target": 2051}}, ["meal_plan.daily_calories_target"]),
+    ({"meal_plan": {"daily_calories_min": 2000}}, ["meal_plan.daily_calories_min"]),
+    ({"meal_plan": {"daily_calories_max": 2000}}, ["meal_plan.daily_calories_max"]),
+    ({"meal_plan": {"protein_percentage": 30.11}}, ["meal_plan.protein_percentage"]),
+    (
+        {"meal_plan": {"protein_percentage": 33, "carbs_percentage": 37}},
+        ["meal_plan.protein_percentage", "meal_plan.carbs_percentage"],
+    ),
+    ({"secondary_goal": "muscle_gain"}, ["secondary_goal"]),
+    ({"secondary_goal": "fat_loss"}, ["secondary_goal"]),
+    ({"goals": [GOAL, {"goal_type": "secondary", "goal_category": "maintenance"}]}, ["goals[1].goal_category"]),
+    ({"goals": [GOAL, {**GOAL, "goal_category": "endurance"}]}, ["goals[1].goal_type"]),
+    ({"goals": [{**GOAL, "goal_category": "muscle_gain"}]}, ["goals[0].goal_category"]),
+    ({"goals": [{**GOAL, "status": "completed"}]}, ["goals"]),
+    ({"goals": [{**GOAL, "target_date": YESTERDAY}]}, ["goals[0].target_date"]),
+    (
+        {"constraints": [{"constraint_type": "equipment", "available_equipment": ["dumbbells", "spaceship"]}]},
+        ["constraints[0].available_equipment[1]"],
+    ),
+    (
+        {"constraints": [{"constraint_type": "equipment", "constraint_category": "spaceship"}]},
+        ["constraints[0].constraint_category"],
+    ),
+    ({"constraints": [{"constraint_type": "equipment", "severity": "mild"}]}, ["constraints[0].severity"]),
+    (
+        {
+            "constraints": [
+                {
+                    "constraint_type": "time_constraint",
+                    "available_time_slots": [{"day": "monday", "start": "20:00", "end": "20:00"}],
+                }
+            ]
+        },
+        ["constraints[0].available_time_slots[0].end"],
+    ),
+    ({"dietary_preferences": {"diet_type": "other"}}, ["dietary_preferences.diet_type_other"]),
+    ({"dietary_preferences": {"diet_type_other": "raw food"}}, ["dietary_preferences.diet_type_other"]),
+    (
+        {"dietary_preferences": {"macro_targets": {"carbs_grams": 100, "fats_grams": 100}}},
+        ["dietary_preferences.macro_targets.calories_kcal"],
+    ),
+    ({"workout_schedule": {"monday_workout": False, "thursday_workout": False}}, ["workout_schedule"]),
+    ({"hydration_preferences": {"reminder_end_time": "08:00"}}, ["hydration_preferences.reminder_end_time"]),
+    # All of it at once.
+    (
+        {
+            "secondary_goal": "muscle_gain",
+            "meal_plan": {"daily_calories_min": 2000},
+            "workout_schedule": {"monday_workout": False, "thursday_workout": False},
+            "constraints": [{"constraint_type": "injury"}, {"constraint_type": "equipment", "severity": "mild"}],
+        },
+        ["secondary_goal", "constraints[1].severity", "meal_plan.daily_calories_min", "workout_schedule"],
+    ),
+]
+
+
+async def test_every_rule_is_held_and_every_violation_is_named(ada: Coached) -> None:
+    await ada.unlock()
+    before = await ada.read()
+    for sent, fields in BROKEN:
+        error = await failure(ada.change(sending(**sent)))
+        named = [violation.field for violation in error.violations]
+        assert (error.reason.name, named) == ("INVALID_FIELD", [f"profile.{field}" for field in fields]), sent
+    assert await ada.read() == before
+
+
+async def test_what_is_required_cannot_be_cleared(ada: Coached) -> None:
+    await ada.unlock()
+    paths = ("fitness_level", "meal_plan.daily_calories_min", "workout_schedule", "dietary_preferences.diet_type")
+    error = await failure(ada.change(CoachingProfile(), *paths))
+    assert {violation.field for violation in error.violations} == {f"profile.{path}" for path in paths}
+
+
+async def test_a_goal_keeps_the_date_that_it_had_when_it_has_passed(ada: Coached) -> None:
+    tomorrow = (now() + timedelta(days=2)).date().isoformat()
+    goals = list((await ada.read()).goals)
+    goals[0].target_date = tomorrow
+    (changed, _) = (await ada.change(sending(goals=goals))).goals
+    ada.sql("UPDATE fitness_goals SET target_date = '2020-01-01' WHERE id = %s", changed.id)
+    after = await ada.change(sending(stress_level="low"))
+    assert after.goals[0].target_date == "2020-01-01"
+    goals = list(after.goals)
+    goals[0].target_date = "2020-01-02"
+    assert (await failure(ada.change(sending(goals=goals)))).violations[0].field == "profile.goals[0].target_date"
+
+
+VERSIONS = "FROM user_profile_versions"
+COPY = "INSERT INTO user_profile_versions (id, user_id, version, profile_snapshot, changed_by, valid_from)"
+ENDED = "UPDATE user_profile_versions SET valid_until = valid_from + interval '1 s'"
+SQL = [
+    ("fitness_level", "UPDATE user_profiles SET fitness_level = 'expert'"),
+    ("primary_goal", "UPDATE user_profiles SET primary_goal = 'fame'"),
+    ("secondary_goal", "UPDATE user_profiles SET secondary_goal = 'fame'"),
+    ("other_secondary_goal", "UPDATE user_profiles SET secondary_goal = primary_goal"),
+    ("compatible_goals", "UPDATE user_profiles SET secondary_goal = 'muscle_gain'"),
+    ("energy_level", "UPDATE user_profiles SET energy_level = 'none'"),
+    ("stress_level", "UPDATE user_profiles SET stress_level = 'extreme'"),
+    ("sleep_quality", "UPDATE user_profiles SET sleep_quality = 'bad'"),
+    ("last_modified_by", "UPDATE user_profiles SET last_modified_by = 'nobody'"),
+    ("locked_at", "UPDATE user_profiles SET is_locked = false"),
+    ("version", "UPDATE user_profiles SET previous_version = version"),
+    ("goal_type", "UPDATE fitness_goals SET goal_type = 'third'"),
+    ("goal_category", "UPDATE fitness_goals SET goal_category = 'fame'"),
+    ("pace_preference", "UPDATE fitness_goals SET pace_preference = 'warp'"),
+    ("status", "UPDATE fitness_goals SET status = 'lost'"),
+    ("completed_at", "UPDATE fitness_goals SET status = 'completed'"),
+    ("target_weight_kg", "UPDATE fitness_goals SET target_weight_kg = 19.99"),
+    ("target_body_fat_percentage", "UPDATE fitness_goals SET target_body_fat_percentage = 50.01"),
+    ("target_muscle_gain_kg", "UPDATE fitness_goals SET target_muscle_gain_kg = 0"),
+    ("target_timeline_weeks", "UPDATE fitness_goals SET target_timeline_weeks = 0"),
+    ("priority", "UPDATE fitness_goals SET priority = 0"),
+    ("constraint_type", "UPDATE physical_constraints SET constraint_type = 'mood'"),
+    ("constraint_category", "UPDATE physical_constraints SET constraint_category = repeat('x', 101)"),
+    ("severity", "UPDATE physical_constraints SET severity = 'awful' WHERE constraint_type = 'injury'"),
+    ("severity_of_hindrances", "UPDATE physical_constraints SET severity = 'mild'"),
+    ("workout_location", "UPDATE physical_constraints SET workout_location = 'moon'"),
+    ("max_workout_duration_minutes", "UPDATE physical_constraints SET max_workout_duration_minutes = 181"),
+    ("available_time_slots", "UPDATE physical_constraints SET available_time_slots = '{}'"),
+    ("resolved_at", "UPDATE physical_constraints SET is_active = false"),
+    ("available_equipment", "UPDATE physical_constraints SET available_equipment = '{spaceship}'"),
+    ("diet_type", "UPDATE dietary_preferences SET diet_type = 'air'"),
+    ("diet_type_other", "UPDATE dietary_preferences SET diet_type = 'other'"),
+    ("diet_type_other_length", "UPDATE dietary_preferences SET diet_type = 'other', diet_type_other = ''"),
+    ("cooking_skill_level", "UPDATE dietary_preferences SET cooking_skill_level = 'chef'"),
+    ("meal_prep_willingness", "UPDATE dietary_preferences SET meal_prep_willingness = 'all'"),
+    ("max_meal_prep_time_minutes", "UPDATE dietary_preferences SET max_meal_prep_time_minutes = 0"),
+    ("budget_per_day_usd", "UPDATE dietary_preferences SET budget_per_day_usd = -1"),
+    ("meals_per_day", "UPDATE dietary_preferences SET meals_per_day = 11"),
+    ("macro_targets", "UPDATE dietary_preferences SET macro_targets = '[]'"),
+    ("meals_per_day", "UPDATE meal_plans SET meals_per_day = 9"),
+    ("calories", "UPDATE meal_plans SET daily_calories_min = daily_calories_target"),
+    ("calories", "UPDATE meal_plans SET daily_calories_max = daily_calories_target"),
+    ("macros", "UPDATE meal_plans SET fats_grams_target = 0, carbs_grams_target = 350"),
+    ("macro_energy", "UPDATE meal_plans SET daily_calories_target = 2051"),
+    ("macro_percentages", "UPDATE meal_plans SET protein_percentage = 30.11"),
+    ("macro_percentages", "UPDATE meal_plans SET protein_percentage = NULL"),
+    ("meal_number", "UPDATE meal_schedules SET meal_number = 11 WHERE meal_number = 1"),
+    ("meal_name", "UPDATE meal_schedules SET meal_name = ''"),
+    ("notification_offset_minutes", "UPDATE meal_schedules SET notification_offset_minutes = -121"),
+    ("earliest_time", "UPDATE meal_schedules SET earliest_time = scheduled_time"),
+    ("latest_time", "UPDATE meal_schedules SET latest_time = scheduled_time"),
+    ("meals_apart", "UPDATE meal_schedules SET latest_time = '12:31' WHERE meal_number = 1"),
+    ("meals_apart", "UPDATE meal_schedules SET scheduled_time = '12:30' WHERE meal_number = 3"),
+    ("duration", "UPDATE workout_schedules SET preferred_workout_duration_minutes = 14"),
+    ("rest_day_preference", "UPDATE workout_schedules SET rest_day_preference = 'never'"),
+    ("reminder_offset_minutes", "UPDATE workout_schedules SET reminder_offset_minutes = 1"),
+    ("at_least_one_workout_day", "UPDATE workout_schedules SET monday_workout = false, thursday_workout = false"),
+    ("water_target", "UPDATE hydration_preferences SET daily_water_target_ml = 10001"),
+    ("frequency", "UPDATE hydration_preferences SET reminder_frequency_minutes = 481"),
+    ("reminder_tone", "UPDATE hydration_preferences SET reminder_tone = 'shrill'"),
+    ("reminder_window", "UPDATE hydration_preferences SET reminder_end_time = reminder_start_time"),
+    ("one_version_at_a_time", f"{COPY} SELECT id, user_id, version + 1, '', 'user', now() {VERSIONS}"),
+    ("next_version", f"{COPY} SELECT id, user_id, version + 2, '', 'user', now() {VERSIONS}"),
+    ("valid_until", "UPDATE user_profile_versions SET valid_until = valid_from"),
+    ("changed_by", f"{ENDED}; {COPY} SELECT id, user_id, version + 1, '', 'nobody', valid_until {VERSIONS}"),
+    ("one_version_at_a_time", f"{ENDED}; {COPY} SELECT id, user_id, version + 1, '', 'user', valid_from {VERSIONS}"),
+]
+
+
+async def test_the_tables_hold_the_rules_too(ada: Coached) -> None:
+    """As the role that the service has, for it is the last line there."""
+    with psycopg.connect(ada.running.database.app_url) as app:
+        for rule, statement in SQL:
+            app.execute("SELECT set_config('app.subject_id', %s, true)", [ada.id])
+            app.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            with pytest.raises(psycopg.errors.CheckViolation) as refused:
+                app.execute(statement.encode())
+            named = refused.value.diag.constraint_name or ""
+            assert named == rule or named.endswith(f"_{rule}"), statement
+            app.rollback()
+
+
+async def test_there_is_one_active_primary_goal_in_the_table_too(ada: Coached) -> None:
+    with pytest.raises(psycopg.errors.UniqueViolation, match="uq_fitness_goals_active_primary"):
+        ada.sql("UPDATE fitness_goals SET goal_type = 'primary'")
+
+
+async def test_a_version_does_not_change_and_does_not_go(ada: Coached) -> None:
+    await ada.change(sending(stress_level="low"))
+    before = await ada.versions()
+    changes = [
+        "UPDATE user_profile_versions SET valid_until = now() WHERE version = 1",
+        "UPDATE user_profile_versions SET valid_until = NULL WHERE version = 1",
+        "UPDATE user_profile_versions SET profile_snapshot = ''",
+        "UPDATE user_profile_versions SET valid_from = valid_from - interval '1 s'",
+        "UPDATE user_profile_versions SET changed_by = 'admin'",
+        "DELETE FROM user_profile_versions",
+    ]
+    with psycopg.connect(ada.running.database.app_url) as app:
+        for statement in changes:
+            app.execute("SELECT set_config('app.subject_id', %s, true)", [ada.id])
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(statement.encode())
+            app.rollback()
+    # Nor for the owner of the table, but for taking it all away.
+    for statement in changes[:5]:
+        with pytest.raises(psycopg.Error):
+            ada.sql(statement)
+    assert await ada.versions() == before
+
+
+TIMES = st.integers(0, 23 * 4).map(lambda quarter: f"{quarter // 4:02}:{quarter % 4 * 15:02}")
+
+
+@given(st.lists(st.tuples(TIMES, st.none() | TIMES, st.none() | TIMES, st.booleans()), max_size=6))
+def test_meals_overlap_if_some_minute_belongs_to_two_of_them(
+    meals: list[tuple[str, str | None, str | None, bool]],
+) -> None:
+    profile = sending(
+        meal_schedules=[
+            {
+                "meal_number": number,
+                "scheduled_time": time,
+                "earliest_time": earliest if earliest and earliest < time else None,
+                "latest_time": latest if latest and latest > time else None,
+                "is_active": is_active,
+            }
+            for number, (time, earliest, latest, is_active) in enumerate(meals, 1)
+        ]
+    )
+    named = {violation.field for violation in rules.violations(profile)}
+    windows = [
+        (meal.earliest_time or meal.scheduled_time, meal.latest_time or meal.scheduled_time)
+        for meal in profile.meal_schedules
+        if meal.is_active
+    ]
+    expected = any(
+        one[0] == other[0] or max(one[0], other[0]) < min(one[1], other[1]) or one[0] < other[0] == other[1] < one[1]
+        for index, one in enumerate(windows)
+        for position, other in enumerate(windows)
+        if index != position
+    )
+    assert any(field.endswith("scheduled_time") for field in named) == expected
+
+
+GRAMS = st.integers(1, 40_000).map(lambda hundredths: hundredths / 100)
+
+
+@given(GRAMS, GRAMS, GRAMS, st.integers(-51, 51))
+def test_the_energy_of_macros_is_the_target_within_fifty(protein: float, carbs: float, fats: float, off: int) -> None:
+    kcal = 4 * protein + 4 * carbs + 9 * fats
+    target = round(kcal) + off
+    plan = {
+        **PLAN,
+        "daily_calories_target": target,
+        "protein_grams_target": protein,
+        "carbs_grams_target": carbs,
+        "fats_grams_target": fats,
+    }
+    named = {violation.field for violation in rules.violations(sending(meal_plan=plan))}
+    if target > 0:
+        assert ("meal_plan.daily_calories_target" in named) == (round(abs(kcal - target), 6) > 50)
+
+
+def test_a_whole_profile_breaks_nothing_and_a_part_of_one_neither() -> None:
+    whole = a_profile()
+    settle(whole, CoachingProfile(), now())
+    assert rules.violations(whole) == []
+    assert rules.violations(CoachingProfile()) == []
+    for field in whole.DESCRIPTOR.fields:
+        part = CoachingProfile()
+        if field.name in ("goals", "constraints", "meal_schedules"):
+            getattr(part, field.name).extend(getattr(whole, field.name))
+        elif field.message_type and whole.HasField(field.name):  # type: ignore[arg-type]
+            getattr(part, field.name).CopyFrom(getattr(whole, field.name))
+        assert rules.violations(part) == [], field.name
