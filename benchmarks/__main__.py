@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import exports, identity, imports, reads, routes, upsert, vault
+from benchmarks import coaching, exports, identity, imports, reads, routes, upsert, vault
 from benchmarks.figures import Figure, Report
 from benchmarks.report import README, keep, line
 
@@ -15,7 +15,10 @@ from benchmarks.report import README, keep, line
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="routes, identity, upsert, imports, exports, vault or reads; else all"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="routes, identity, upsert, imports, exports, vault, coaching or reads; else all",
     )
     parser.add_argument("--data-dir", type=Path, help="keep the people of `reads` here for its next run")
     arguments = parser.parse_args()
@@ -26,6 +29,7 @@ def main() -> None:
         "imports": imports.measure,
         "exports": exports.measure,
         "vault": vault.measure,
+        "coaching": coaching.measure,
         "reads": lambda: reads.measure(arguments.data_dir),
     }
     if unknown := set(arguments.names) - set(benchmarks):

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.coaching_profile import changes, store
-from services.identity.health_profile.allergies import state_allergies
 from services.identity.health_profile.profile import write_health_profile
 from services.identity.onboarding.answers import compose, only, to_text
 from services.identity.onboarding.definitions import CONFIRMATION, Flows
@@ -45,7 +44,6 @@ class Confirmation:
             raise incomplete(onboarding)
         flow, answers = onboarding.flow, onboarding.answers
         profile = await changes.create(connection, compose(flow, answers, COACHING_PROFILE), REASON)
-        await state_allergies(connection, user_id, profile.dietary_preferences.allergies)
         body = compose(flow, answers, HEALTH_PROFILE)
         if body.ListFields():
             await write_health_profile(connection, user_id, body, [])
