@@ -83,7 +83,7 @@ class Walk:
         self._api = api
         self._url = url
         self._units: Units = preferred(api.preferences())
-        self._interview = Interview(self._units, prompt, say)
+        self._interview = Interview(self._units, account.line, say)
         self._state = api.onboarding.state()
         self._flow: OnboardingFlow = api.onboarding.flow(self._state.flow_version)
         # What was typed for a step and is not saved yet.
@@ -191,10 +191,6 @@ def within(path: str, step: str) -> str:
     for prefix in ("answers", step):
         path = "" if path == prefix else path.removeprefix(f"{prefix}.")
     return path
-
-
-def prompt(text: str) -> str:
-    return str(typer.prompt(text, default="", show_default=False, err=True))
 
 
 def cause(stopped: BaseException) -> Any:
