@@ -6,6 +6,9 @@ from services.kit.main import main
 from services.kit.parts import Parts, Service
 from services.kit.personal import PersonalData
 from services.labs.base import metadata
+from services.labs.body_composition import BodyCompositionServicer
+from services.labs.epigenetics import EpigeneticsServicer
+from services.labs.matching.servicer import MatchingServicer
 from services.labs.settings import LabsSettings
 from services.labs.visits import VisitsServicer
 
@@ -13,7 +16,12 @@ from services.labs.visits import VisitsServicer
 def build(settings: LabsSettings, database: Database) -> Parts:
     """The servicers and the jobs of labs."""
     return Parts(
-        [VisitsServicer(database)],
+        [
+            VisitsServicer(database),
+            BodyCompositionServicer(database),
+            EpigeneticsServicer(database),
+            MatchingServicer(),
+        ],
         Jobs("labs", database),
         PersonalData(
             metadata,

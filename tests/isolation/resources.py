@@ -218,6 +218,7 @@ MAKERS: dict[str, Maker] = {
     "deletions": _leaving,
     "mental-wellness": _leaving,
     "days": _as("wearable-daily"),
+    "report-rows": _as("doctor-visits"),
     "": _anything,
     "audit-trail": _registered,
     "profile": _coached,
