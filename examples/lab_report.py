@@ -56,7 +56,8 @@ def write_report(path: Path, collected: date, results: Sequence[Printed] = RESUL
     while True:
         page.add_page()
         page.text(COLUMNS[0], TOP, f"Laboratory: {lab}")
-        page.text(COLUMNS[0], TOP + LINE, f"Date Collected: {MONTHS[collected.month - 1]} {collected.day}, {collected.year}")
+        day = f"{MONTHS[collected.month - 1]} {collected.day}, {collected.year}"
+        page.text(COLUMNS[0], TOP + LINE, f"Date Collected: {day}")
         place = TOP + 3 * LINE
         _line(page, place, TITLES)
         while rest and place < BOTTOM:
