@@ -29,6 +29,7 @@ def test_computed_columns_are_stored(service: str, postgres_server: DatabaseServ
     # Before PostgreSQL 18 there are no others, and 15 is the oldest that is supported.
     with postgres_server.clone(service) as database, psycopg.connect(database.migrator_url) as connection:
         virtual = connection.execute(
-            "SELECT attrelid::regclass, attname FROM pg_attribute WHERE attgenerated NOT IN ('', 's') AND NOT attisdropped"
+            "SELECT attrelid::regclass, attname FROM pg_attribute"
+            " WHERE attgenerated NOT IN ('', 's') AND NOT attisdropped"
         )
         assert virtual.fetchall() == []
