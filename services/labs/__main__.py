@@ -1,4 +1,4 @@
-"""`python -m services.labs serve | worker | migrate | rotate-keys`."""
+"""`python -m services.labs serve | worker | migrate | rotate-keys | load-biomarkers`."""
 
 from services.kit.database import Database
 from services.kit.jobs import Jobs
@@ -6,6 +6,9 @@ from services.kit.main import main
 from services.kit.parts import Parts, Service
 from services.kit.personal import PersonalData
 from services.labs.base import metadata
+from services.labs.biomarkers.aliases import BiomarkerAliasesServicer
+from services.labs.biomarkers.servicer import BiomarkersServicer
+from services.labs.biomarkers.store import load_biomarkers
 from services.labs.body_composition import BodyCompositionServicer
 from services.labs.epigenetics import EpigeneticsServicer
 from services.labs.matching.servicer import MatchingServicer
@@ -18,9 +21,11 @@ def build(settings: LabsSettings, database: Database) -> Parts:
     return Parts(
         [
             VisitsServicer(database),
+            BiomarkersServicer(),
+            BiomarkerAliasesServicer(database),
             BodyCompositionServicer(database),
             EpigeneticsServicer(database),
-            MatchingServicer(),
+            MatchingServicer(database),
         ],
         Jobs("labs", database),
         PersonalData(
@@ -32,7 +37,7 @@ def build(settings: LabsSettings, database: Database) -> Parts:
     )
 
 
-SERVICE = Service("labs", LabsSettings, build)
+SERVICE = Service("labs", LabsSettings, build, {"load-biomarkers": load_biomarkers})
 
 if __name__ == "__main__":
     main(SERVICE)

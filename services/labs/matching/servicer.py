@@ -6,7 +6,9 @@ from typing import Any
 
 import grpc
 
+from services.kit.database import Database
 from services.kit.errors import ServiceError, Violation, invalid
+from services.labs.biomarkers.aliases import known_aliases
 from services.labs.biomarkers.catalogue import catalogue
 from services.labs.matching.index import MarkerIndex, Match, Row
 from services.labs.units import UnitRefused, units_of
@@ -25,7 +27,8 @@ def marker_index() -> MarkerIndex:
 
 
 class MatchingServicer(pb_grpc.MatchingServiceServicer):
-    def __init__(self) -> None:
+    def __init__(self, database: Database) -> None:
+        self.database = database
         # Built before the first request, which would wait for it.
         marker_index()
 
@@ -51,7 +54,8 @@ class MatchingServicer(pb_grpc.MatchingServiceServicer):
 
     async def MatchMarkers(self, request: pb.MatchMarkersRequest, context: Context) -> pb.MatchMarkersResponse:
         rows = [Row(row.name, row.unit, row.specimen, row.section, row.loinc) for row in request.rows]
-        return pb.MatchMarkersResponse(matches=map(_match, marker_index().match_many(rows)))
+        own = await known_aliases(self.database)
+        return pb.MatchMarkersResponse(matches=map(_match, marker_index().match_many(rows, own)))
 
 
 def _match(match: Match) -> pb.MarkerMatch:
