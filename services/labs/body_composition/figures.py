@@ -92,7 +92,7 @@ _FIGURES = (
         "android_gynoid_ratio",
         "",
         "fat of the android region (%) / fat of the gynoid region (%)",
-        "ISCD Official Positions 2019, Adult, section 20: percent fat of the two regions",
+        "Petak et al. 2013 (ISCD, body composition reporting), J Clin Densitom 16:508",
         lambda inputs: [inputs.region("android", "body_fat_pct"), inputs.region("gynoid", "body_fat_pct")],
         _ratio,
     ),
