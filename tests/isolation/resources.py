@@ -56,9 +56,7 @@ def entitled(running: Running, rpc: Rpc, subject: str = "") -> Caller:
     if rpc.access.audience == AUDIENCE_INTERNAL:
         return service(subject or person().subject)
     if rpc.access.audience == AUDIENCE_ADMIN:
-        # Identity asks its own database whether somebody still is one.
-        mail = f"{uuid7()}@example.com"
-        admin = insert_person(running.database, mail, role="admin") if running.name == "identity" else person().subject
+        admin = insert_person(running.database, f"{uuid7()}@example.com", role="admin")
         return replace(person(admin, "admin"), subject=subject or person().subject)
     return person(subject)
 
@@ -220,7 +218,6 @@ MAKERS: dict[str, Maker] = {
     "deletions": _leaving,
     "mental-wellness": _leaving,
     "days": _as("wearable-daily"),
-    "report-rows": _as("doctor-visits"),
     "": _anything,
     "audit-trail": _registered,
     "profile": _coached,

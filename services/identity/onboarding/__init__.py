@@ -4,7 +4,6 @@
 against them, `store.py` keeps them.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -44,10 +43,8 @@ class OnboardingServicer(onboarding_pb2_grpc.OnboardingServiceServicer):
                 onboarding = await lock(connection, user_id, self._flows, request.etag)
                 refuse_completed(onboarding)
                 step = _reached(onboarding, request.step)
-                answers, missing = _answered(onboarding, step, request.answers)
-                after = await write(
-                    connection, onboarding, answers, missing, saved=step, device_type=request.device_type
-                )
+                answers = _answered(onboarding, step, request.answers)
+                after = await write(connection, onboarding, answers, saved=step, device_type=request.device_type)
                 following = after.next_step
                 return pb.SaveOnboardingStepResponse(
                     state=after.message(), next_step=following.definition if following else None
@@ -76,9 +73,7 @@ class OnboardingServicer(onboarding_pb2_grpc.OnboardingServiceServicer):
             refuse_completed(onboarding)
             step = _reached(onboarding, request.step)
             if onboarding.id and step is not onboarding.current_step:
-                onboarding = await write(
-                    connection, onboarding, onboarding.answers, onboarding.missing, chosen_step=step.number
-                )
+                onboarding = await write(connection, onboarding, onboarding.answers, chosen_step=step.number)
             return pb.GoBackInOnboardingResponse(state=onboarding.message(), next_step=step.definition)
 
     async def GetOnboardingFlow(
@@ -116,24 +111,19 @@ def _reached(onboarding: Onboarding, number: int) -> Step:
     return steps[number]
 
 
-def _answered(
-    onboarding: Onboarding, step: Step, given: pb.OnboardingAnswers
-) -> tuple[pb.OnboardingAnswers, Mapping[int, Sequence[Violation]]]:
-    """All answers with those to the step, and what is missing then.
-
-    Raises INVALID_FIELD with everything that is wrong with the step.
-    """
+def _answered(onboarding: Onboarding, step: Step, given: pb.OnboardingAnswers) -> pb.OnboardingAnswers:
+    """All answers with those to the step. Raises INVALID_FIELD with everything that is wrong with them."""
     wrong = [
         Violation(f"answers.{name}", f"is not of step {step.number}, {step.name}")
         for name in SECTIONS
         if name != step.name and given.HasField(name)  # type: ignore[arg-type]
     ]
-    answers = with_section(onboarding.answers, step.name, given)
-    missing = assess(onboarding.flow, answers)
     if not given.HasField(step.name) and not step.definition.optional:  # type: ignore[arg-type]
         wrong.append(Violation(f"answers.{step.name}", "is required"))
     else:
-        wrong += [Violation(f"answers.{each.field}", each.description) for each in missing.get(step.number, ())]
+        answers = with_section(onboarding.answers, step.name, given)
+        lacks = assess(onboarding.flow, answers).get(step.number, ())
+        wrong += [Violation(f"answers.{each.field}", each.description) for each in lacks]
     if wrong:
         raise ServiceError("INVALID_FIELD", f"{wrong[0].field}: {wrong[0].description}", violations=wrong)
-    return answers, missing
+    return answers
