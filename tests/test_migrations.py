@@ -22,3 +22,14 @@ def test_migrations_go_up_down_and_up_again(service: str, postgres_server: Datab
             assert connection.execute(LEFT).fetchall() == []
         migrate.upgrade(database.migrator_url, service)
         migrate.check(database.migrator_url, service)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_computed_columns_are_stored(service: str, postgres_server: DatabaseServer) -> None:
+    # Before PostgreSQL 18 there are no others, and 15 is the oldest that is supported.
+    with postgres_server.clone(service) as database, psycopg.connect(database.migrator_url) as connection:
+        virtual = connection.execute(
+            "SELECT attrelid::regclass, attname FROM pg_attribute"
+            " WHERE attgenerated NOT IN ('', 's') AND NOT attisdropped"
+        )
+        assert virtual.fetchall() == []

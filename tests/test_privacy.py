@@ -21,6 +21,7 @@ AND (a.attname = 'user_id' OR c.relrowsecurity)
 SUSPICIOUS = re.compile("hash|secret|token|password|(^|_)key")
 # Columns that only sound like credentials.
 HARMLESS = {
+    "biomarker_aliases.alias_key": "the words of the alias itself",
     "imports.object_key": "where the file is, not what opens it",
     "imports.file_sha256": "of what the person brought themselves",
 }

@@ -45,6 +45,10 @@ SEEN_BY_OTHERS = {
 }
 
 
+# The same for everybody, with nothing in them that says who wrote it.
+NOBODYS = {"shared_biomarker_aliases"}
+
+
 @pytest.fixture(scope="module", params=SERVICES)
 def service(request: pytest.FixtureRequest) -> str:
     name: str = request.param
@@ -81,7 +85,7 @@ def test_what_the_app_reaches_is_protected_or_nobodys(
         SELECT relname AS name FROM pg_class WHERE {OURS} AND NOT (relrowsecurity AND relforcerowsecurity)
         AND has_table_privilege(%s, oid, 'SELECT, INSERT, UPDATE, DELETE') AND relname NOT LIKE 'procrastinate%%'
     """
-    assert names(catalog, open_tables, app_role(service)) == []
+    assert set(names(catalog, open_tables, app_role(service))) <= NOBODYS
 
 
 def test_every_policy_holds_for_reading_and_writing(catalog: psycopg.Connection[dict[str, Any]]) -> None:

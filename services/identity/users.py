@@ -53,7 +53,12 @@ users = sa.Table(
     sa.Column("date_of_birth", sa.LargeBinary, comment="encrypted, see kit/vault.py"),
     sa.Column("biological_sex", sa.Text),
     sa.Column("onboarding_completed_at", sa.DateTime(timezone=True)),
-    sa.Column("onboarding_completed", sa.Boolean, sa.Computed("onboarding_completed_at IS NOT NULL"), nullable=False),
+    sa.Column(
+        "onboarding_completed",
+        sa.Boolean,
+        sa.Computed("onboarding_completed_at IS NOT NULL", persisted=True),
+        nullable=False,
+    ),
     # Deferred, so that a new person comes before their account, whose policy asks for them.
     sa.Column(
         "account_id",

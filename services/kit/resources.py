@@ -50,7 +50,8 @@ class Resource:
     what wrote the row and are cleared when the person changes it;
     `idempotency_keys` the service's table of them; `encrypted` the text fields
     whose columns (LargeBinary) hold ciphertext, with the owner's key for
-    `purpose` (see vault.py): nothing can be listed by them.
+    `purpose` (see vault.py): nothing can be listed by them; `rows` the mapping of
+    a resource that needs one of its own.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Resource:
         idempotency_keys: sa.Table | None = None,
         encrypted: tuple[str, ...] = (),
         purpose: str = GENERAL,
+        rows: RowMapping | None = None,
     ) -> None:
         if looked_up := [name for name in encrypted if name in (*order_by, *filters, date_column)]:
             raise ContractError(f"{what}: {', '.join(looked_up)} is encrypted, and cannot be looked up")
@@ -78,7 +80,7 @@ class Resource:
         self.table = table
         self.what = what
         self.sealed = _sealed(table, encrypted, purpose)
-        self.rows = RowMapping(message, table, heavy, hidden, encrypted)
+        self.rows = rows or RowMapping(message, table, heavy, hidden, encrypted)
         self._cleared = dict.fromkeys(provenance)
         self.idempotency_keys = idempotency_keys
         self.soft_delete = "deleted_at" in table.c

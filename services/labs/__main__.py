@@ -1,4 +1,4 @@
-"""`python -m services.labs serve | worker | migrate | rotate-keys`."""
+"""`python -m services.labs serve | worker | migrate | rotate-keys | load-biomarkers`."""
 
 from services.kit.database import Database
 from services.kit.jobs import Jobs
@@ -6,6 +6,12 @@ from services.kit.main import main
 from services.kit.parts import Parts, Service
 from services.kit.personal import PersonalData
 from services.labs.base import metadata
+from services.labs.biomarkers.aliases import BiomarkerAliasesServicer
+from services.labs.biomarkers.servicer import BiomarkersServicer
+from services.labs.biomarkers.store import load_biomarkers
+from services.labs.body_composition import BodyCompositionServicer
+from services.labs.epigenetics import EpigeneticsServicer
+from services.labs.matching.servicer import MatchingServicer
 from services.labs.settings import LabsSettings
 from services.labs.visits import VisitsServicer
 
@@ -13,7 +19,14 @@ from services.labs.visits import VisitsServicer
 def build(settings: LabsSettings, database: Database) -> Parts:
     """The servicers and the jobs of labs."""
     return Parts(
-        [VisitsServicer(database)],
+        [
+            VisitsServicer(database),
+            BiomarkersServicer(),
+            BiomarkerAliasesServicer(database),
+            BodyCompositionServicer(database),
+            EpigeneticsServicer(database),
+            MatchingServicer(database),
+        ],
         Jobs("labs", database),
         PersonalData(
             metadata,
@@ -24,7 +37,7 @@ def build(settings: LabsSettings, database: Database) -> Parts:
     )
 
 
-SERVICE = Service("labs", LabsSettings, build)
+SERVICE = Service("labs", LabsSettings, build, {"load-biomarkers": load_biomarkers})
 
 if __name__ == "__main__":
     main(SERVICE)

@@ -104,12 +104,13 @@ def test_the_profile_as_it_was(run: Run, server: Server) -> None:
     run("set", "fitness_level=advanced", "--reason", "a year later")
     first, second = run("at", "2026-11-20"), run("at", "2026-11-21", "--json")
     # The end of that day in Vienna, before the second version of noon UTC the day after.
-    assert first.stderr == (
-        "as it was at 2026-11-20 23:59 (Europe/Vienna); it held from 2026-11-20 13:00 until 2026-11-21 13:00\n"
-    )
+    assert first.stderr == ("as it was from 2026-11-20 13:00 until 2026-11-21 13:00 (Europe/Vienna)\n")
     assert "Fitness level  beginner" in first.stdout
     assert json.loads(second.stdout)["fitness_level"] == "advanced"
-    assert run("at", "300", "years", "ago").exit_code == 1
+    assert json.loads(run("at", "version", "1", "--json").stdout)["fitness_level"] == "beginner"
+    assert run("at", "version", "3").stderr == "vitalis: there is none\n"
+    never = run("at", "2020-01-01")
+    assert never.stderr == "vitalis: there was no profile at 2020-01-01 23:59; see vitalis profile history\n"
     wrong = run("at", "soon")
     assert (wrong.exit_code, wrong.stderr.startswith("vitalis: soon is no moment: give for instance ")) == (2, True)
 

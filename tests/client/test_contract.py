@@ -108,3 +108,18 @@ def test_messages_of_their_own_kind_names_of_the_language_and_any_values(generat
     read = written["Tree"].model_validate_json(text)
     assert (read.from_, read.branches[0].from_, read.branches[0].branches) == ("root", "stem", [])
     assert read.model_dump_json() == text
+
+
+def test_what_can_be_absent_from_an_answer_is_optional_and_so_may_be_none(generate: ModuleType) -> None:
+    files = descriptor_pb2.FileDescriptorSet.FromString((ROOT / "gen" / "vitalis.binpb").read_bytes())
+    contract, kind = generate.Contract(files), descriptor_pb2.FieldDescriptorProto
+    wrong = [
+        f"{name}.{field.name}"
+        for name in contract.reachable()
+        for field in contract.messages[name].field
+        if field.type == kind.TYPE_MESSAGE
+        and field.label != kind.LABEL_REPEATED
+        and not field.HasField("oneof_index")
+        and "absent" in contract.comments[f"{name}.{field.name}"]
+    ]
+    assert wrong == []

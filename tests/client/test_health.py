@@ -79,6 +79,14 @@ def test_allergies_are_matched_or_kept_as_written(run: Run, server: Server) -> N
     for shown in ("severe", "not stated: treated as severe", "life threatening", "Peanuts (92% sure)", "not matched"):
         assert shown in listed
     assert "\x1b" not in listed
+    assert run("allergies", "set", server.allergies[1].id, "--severity", "severe", "--notes", "x").stderr == (
+        "peenuts: severe\n"
+    )
+    assert (server.allergies[1].severity, server.allergies[1].notes) == ("SEVERE", "x")
+    assert json.loads(run("allergies", "set", server.allergies[1].id, "--notes", "y", "--json").stdout)["notes"] == "y"
+    assert run("allergies", "add", "peanuts", "--severity", "mild").stderr == (
+        "vitalis: that is among your allergies already; change it with: vitalis allergies set ID\n"
+    )
     assert run("allergies", "remove", server.allergies[0].id).stderr == "taken out\n"
     assert [row["name"] for row in json.loads(run("allergies", "--json").stdout)] == ["peenuts", "moon\x1b[2Jdust"]
     assert run("allergies", "add", "dust", "--severity", "awful").exit_code == 2

@@ -124,6 +124,14 @@ def test_another_device_saves_meanwhile(run: Run, server: Server, api: Vitalis) 
     assert server.profile.primary_goal == "fat_loss"
 
 
+def test_another_device_saves_before_somebody_goes_back(run: Run, server: Server, api: Vitalis) -> None:
+    api.onboarding.save(0, {"welcome": {"acknowledged": True}})
+    server.fail("go_back", Fault(409, {"content-type": "application/json"}, body=MISMATCH))
+    done = run(typed=["back", "2", "", "", "y"])
+    assert "another device has saved meanwhile; this is how it stands now\n" in done.stderr
+    assert (done.exit_code, server.profile.primary_goal) == (0, "strength")
+
+
 MISMATCH = json.dumps(
     {
         "error": {

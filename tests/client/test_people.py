@@ -10,9 +10,8 @@ from starlette.responses import Response
 from typer.testing import CliRunner, Result
 
 from tests.client.server import Server
-from tests.client.server.accounts import person
 from tests.client.server.base import NOW, PASSWORD, USER, Place, bad_query, cut, refuse, reply
-from vitalis.identity.v1 import accounts_pb2, users_pb2
+from vitalis.identity.v1 import accounts_pb2
 from vitalis_client import Vitalis, VitalisError
 from vitalis_client.cli import app
 
@@ -20,10 +19,9 @@ TOKEN = "vin_token"
 
 
 class PeopleServer(Server):
-    """A server that knows a profile and a household besides."""
+    """A server that knows a household besides."""
 
     def __init__(self) -> None:
-        self.user = person("ada@example.com")
         self.invitations: list[accounts_pb2.AccountInvitation] = []
         self.home = accounts_pb2.Account(id="a", subscription_tier="family", subscription_status="active", max_users=4)
         self.home.created_at.FromDatetime(NOW)
@@ -34,7 +32,6 @@ class PeopleServer(Server):
     def places(self) -> list[Place]:
         return [
             *super().places(),
-            ("PATCH", USER, self.update_user),
             ("GET", USER + "/account", self.account),
             ("POST", USER + "/account:join", self.join),
             ("POST", USER + "/account:declineInvitation", self.join),
@@ -45,12 +42,6 @@ class PeopleServer(Server):
             ("GET", USER + "/account-invitations", self.list_invitations),
             ("POST", USER + "/account-invitations/{id}:revoke", self.revoke),
         ]
-
-    async def update_user(self, request: Request) -> Response:
-        return bad_query(request, users_pb2.UpdateUserRequest) or await self.change(request, self.user)
-
-    async def get_user(self, request: Request) -> Response:
-        return reply(self.user)
 
     async def account(self, request: Request) -> Response:
         return reply(self.home)

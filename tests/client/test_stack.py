@@ -5,19 +5,20 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from examples.apple_health import Truth, write_export
 from local.mailbox import wait_for_code
 from local.runner import Stack
 from tests.client.server.base import PASSWORD
 from vitalis_client import FileSessions, Vitalis, VitalisError
-from vitalis_client.cli import app
+from vitalis_client.cli import account, app
 
+ANSWERS = Path(__file__).resolve().parents[2] / "examples" / "onboarding.json"
 DAYS, END = 40, date(2026, 11, 18)
 WHO = (
     "import sys; from vitalis_client import *; sys.stdin.readline();"
@@ -133,3 +134,62 @@ def wait_for_another(stack: Stack, email: str, before: str) -> str:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return code
+
+
+def test_from_nothing_to_a_locked_profile_a_change_and_the_profile_before(
+    stack: Stack, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = CliRunner(env={"VITALIS_URL": stack.url, "VITALIS_PASSWORD": PASSWORD})
+
+    def run(*arguments: str, typed: str = "") -> Result:
+        result = runner.invoke(app, arguments, input=typed)
+        assert result.exit_code == 0, result.stderr
+        return result
+
+    run("sign-up", "coached@example.com", "--name", "Ada")
+    run("verify-email", wait_for_code(stack.mailbox, "coached@example.com"))
+    run("preferences", "--set", "weight_unit=kg", "--set", "height_unit=cm", "--set", "timezone=Europe/Vienna")
+    answers = json.loads(ANSWERS.read_text())
+    file = tmp_path / "answers.json"
+    first, last = list(answers)[:6], ["health_profile", "confirmation"]
+    file.write_text(json.dumps({name: answers[name] for name in first}))
+    assert run("onboard", "--answers", str(file)).stderr.startswith("saved; 50 % done, missing: meal schedule, ")
+    # On another machine somebody answers the rest, but for the body and the confirmation, which they type.
+    monkeypatch.setenv("VITALIS_CONFIG_DIR", str(tmp_path / "elsewhere"))
+    run("log-in", "coached@example.com")
+    file.write_text(json.dumps({name: answers[name] for name in answers if name not in (*first, *last)}))
+    run("onboard", "--answers", str(file))
+    monkeypatch.setattr(account, "interactive", lambda: True)
+    done = run("onboard", typed="1,70 m\n71\nlight\ny\n").stderr
+    assert "target weight 66 kg" in done
+    assert done.endswith("your coaching profile is made, and locked; read it with: vitalis profile\n")
+
+    made = json.loads(run("profile", "--json").stdout)
+    assert (made["version"], made["is_locked"], made["stress_level"]) == (1, True, "high")
+    assert [allergy["matched_allergen"] for allergy in json.loads(run("allergies", "--json").stdout)] == ["Peanuts"]
+    assert json.loads(run("health", "--json").stdout)["height_cm"] == 170
+    before = datetime.now(UTC)
+    change = ("profile", "set", "stress_level=low", "meal_plan.daily_calories_max=2300", "goals[0].priority=2")
+    run(*change, "--reason", "back from holiday")
+    now = json.loads(run("profile", "--json").stdout)
+    assert (now["version"], now["is_locked"], now["stress_level"]) == (2, True, "low")
+    assert (now["meal_plan"]["daily_calories_max"], now["goals"][0]["priority"]) == (2300, 2)
+    assert json.loads(run("profile", "at", before.isoformat(), "--json").stdout) == made
+    history = json.loads(run("profile", "history", "--json").stdout)
+    assert [(version["version"], version["change_reason"]) for version in history[:1]] == [(2, "back from holiday")]
+    assert "stress_level: high -> low\n" in run("profile", "compare").stdout
+    refused = runner.invoke(app, ["profile", "at", "yesterday"])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    run("profile", "roll-back", "1", "--reason", "it was better")
+    back = json.loads(run("profile", "--json").stdout)
+    assert (back["stress_level"], back["meal_plan"]["daily_calories_max"], back["goals"][0]["priority"]) == (
+        "high",
+        2200,
+        1,
+    )
+    wrong = runner.invoke(
+        app, ["profile", "set", "meal_plan.daily_calories_min=9000", "secondary_goal=fat_loss", "--reason", "x"]
+    )
+    assert wrong.exit_code == 1
+    for field in ("meal_plan.daily_calories_min", "secondary_goal"):
+        assert field in wrong.stderr

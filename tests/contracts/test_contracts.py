@@ -21,7 +21,7 @@ RPCS = rpcs()
 USER_URL = "/api/v1/users/{user_id}"
 ADMIN_URL = "/api/v1/admin/users/{user_id}"
 # Ids that a request may carry: whose, which one, which request it is, and which one it becomes.
-IDS = {"user_id", "id", "request_id", "baseline_id"}
+IDS = {"user_id", "id", "request_id", "baseline_id", "earlier_id"}
 HTTP_METHODS = {
     "Get": "get",
     "Compare": "get",
@@ -38,7 +38,9 @@ LINKS = {"DownloadExport"}
 # About the caller alone, at a URL that a specification names.
 ABOUT_THE_CALLER = {"SaveOnboardingStep"}
 # Figures of everybody, for administrators.
-OF_EVERYBODY = {"GetOnboardingFunnel"}
+OF_EVERYBODY = {"GetOnboardingFunnel", "CreateSharedBiomarkerAlias", "DeleteSharedBiomarkerAlias"}
+# What is the same for everybody is known by a readable name too.
+BY_SLUG = {"GetBiomarker"}
 # Field numbers of google/protobuf/descriptor.proto, of which a source location's path is made.
 KINDS = {
     4: ("message_type", {2: "field", 3: "nested_type", 4: "enum_type", 8: "oneof_decl"}),
@@ -160,10 +162,10 @@ def test_a_request_is_bounded_and_its_ids_are_known(rpc: Rpc) -> None:
     assert named <= IDS, "say in tests/rpcs.py and tests/isolation what this id names"
     for name in named - {"request_id"}:
         field = rpc.method.input_type.fields_by_name[name]
-        assert field.GetOptions().Extensions[validate_pb2.field].string.uuid
+        assert field.GetOptions().Extensions[validate_pb2.field].string.uuid or rpc.method.name in BY_SLUG
         behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-        # Only the first message of an upload carries it.
-        assert field_behavior_pb2.REQUIRED in behaviors or rpc.takes("file")
+        # Only the first message of an upload carries it, and without what is earlier the one before is meant.
+        assert field_behavior_pb2.REQUIRED in behaviors or rpc.takes("file") or name == "earlier_id"
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=ids)

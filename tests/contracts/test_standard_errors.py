@@ -77,7 +77,7 @@ def change(message: Any) -> bool:
         if field.name in ("file_name", "version"):
             setattr(message, field.name, "another.zip")
             return True
-        if field.name in ("note", "notes"):
+        if field.name in ("alias", "note", "notes"):
             setattr(message, field.name, "another")
             return True
         if field.type in (field.TYPE_DOUBLE, field.TYPE_INT32):

@@ -22,9 +22,11 @@ from vitalis.options.v1.options_pb2 import (
     AUDIENCE_USER,
 )
 
-# What anybody reads without a token is nobody's.
+# What anybody reads without a token is nobody's, and so is what administrators change without saying whose it is.
 ABOUT_SOMEBODY = [
-    rpc for rpc in rpcs() if rpc.takes("user_id") or (rpc.takes("id") and rpc.access.audience != AUDIENCE_PUBLIC)
+    rpc
+    for rpc in rpcs()
+    if rpc.takes("user_id") or (rpc.takes("id") and rpc.access.audience not in (AUDIENCE_PUBLIC, AUDIENCE_ADMIN))
 ]
 GUARDED = [rpc for rpc in rpcs() if rpc.access.audience not in (AUDIENCE_PUBLIC, AUDIENCE_GATEWAY)]
 EVERY_SCOPE = {rpc.access.scope for rpc in rpcs()} - {""}

@@ -10,7 +10,14 @@ from services.kit.caller import Caller
 from tests.databases import ServiceDatabase
 from tests.harness import Running, make_trust, person
 from tests.services import serving
-from vitalis.labs.v1 import visits_pb2_grpc
+from vitalis.labs.v1 import (
+    biomarker_aliases_pb2_grpc,
+    biomarkers_pb2_grpc,
+    body_composition_pb2_grpc,
+    epigenetics_pb2_grpc,
+    matching_pb2_grpc,
+    visits_pb2_grpc,
+)
 
 
 class As:
@@ -18,11 +25,31 @@ class As:
 
     def __init__(self, labs: Running, caller: Caller) -> None:
         self._metadata = labs.metadata(caller)
+        self._aliases = biomarker_aliases_pb2_grpc.BiomarkerAliasesServiceStub(labs.channel)
+        self._biomarkers = biomarkers_pb2_grpc.BiomarkersServiceStub(labs.channel)
         self._visits = visits_pb2_grpc.VisitsServiceStub(labs.channel)
+        self._body_composition = body_composition_pb2_grpc.BodyCompositionServiceStub(labs.channel)
+        self._epigenetics = epigenetics_pb2_grpc.EpigeneticsServiceStub(labs.channel)
+        self._matching = matching_pb2_grpc.MatchingServiceStub(labs.channel)
         self.id = caller.subject
+
+    def aliases(self, rpc: str, request: Any) -> Any:
+        return getattr(self._aliases, rpc)(request, metadata=self._metadata, timeout=30)
+
+    def biomarkers(self, rpc: str, request: Any) -> Any:
+        return getattr(self._biomarkers, rpc)(request, metadata=self._metadata, timeout=30)
 
     def visits(self, rpc: str, request: Any) -> Any:
         return getattr(self._visits, rpc)(request, metadata=self._metadata, timeout=30)
+
+    def body_composition(self, rpc: str, request: Any) -> Any:
+        return getattr(self._body_composition, rpc)(request, metadata=self._metadata, timeout=30)
+
+    def epigenetics(self, rpc: str, request: Any) -> Any:
+        return getattr(self._epigenetics, rpc)(request, metadata=self._metadata, timeout=30)
+
+    def matching(self, rpc: str, request: Any) -> Any:
+        return getattr(self._matching, rpc)(request, metadata=self._metadata, timeout=30)
 
 
 @pytest.fixture

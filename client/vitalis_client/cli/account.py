@@ -144,6 +144,11 @@ def ask(what: str) -> str:
     return str(typer.prompt(what, err=True))
 
 
+def line(what: str) -> str:
+    """Asks at a terminal for something that may be left out: "" then."""
+    return str(typer.prompt(what, default="", show_default=False, err=True))
+
+
 def say_where_mail_is(url: str) -> None:
     """Tells where to look for a mail that may never come: on one's own machine there is rarely a mail server."""
     if httpx.URL(url).host in LOOPBACK:

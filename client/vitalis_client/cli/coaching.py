@@ -1,5 +1,6 @@
 """Commands about the coaching profile: as it is, as it was, and changes for a reason."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
@@ -26,7 +27,7 @@ from vitalis_client.http import MAX_PAGE
 # What the headline says, and what only programs need.
 HIDDEN = frozenset(
     {"id", "user_id", "version", "previous_version", "is_locked", "locked_at", "created_at", "updated_at", "etag"}
-    | {"last_modified_by", "modification_reason"}
+    | {"last_modified_by", "modification_reason", "last_recalculated_at"}
 )
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the version that this makes.")]
 Person = Annotated[
@@ -116,7 +117,8 @@ def history(
 @commands.command("at")
 def at(
     when: Annotated[
-        list[str], typer.Argument(metavar="WHEN", help="A date, meaning its end, an instant, or as in 3 weeks ago.")
+        list[str],
+        typer.Argument(metavar="WHEN", help="A date, meaning its end, an instant, as in 3 weeks ago, or version 2."),
     ],
     url: Url = DEFAULT_URL,
     json: Json = False,
@@ -124,18 +126,29 @@ def at(
     """Show the profile as it was."""
     with connect(url) as api:
         zone = zone_of(api)
-        try:
-            instant = moment_of(" ".join(when), zone, datetime.now(UTC))
-        except ValueError as error:
-            raise usage(clean(str(error))) from None
-        version = api.coaching.at(instant)
+        version = version_of(api, " ".join(when), zone, url)
         if not json:
-            until = f" until {moment(version.valid_until, zone)}" if version.valid_until else ""
-            say(
-                f"as it was at {moment(instant, zone)} ({zone}); it held from {moment(version.valid_from, zone)}{until}"
-            )
+            held = f"from {moment(version.valid_from, zone)}"
+            held += f" until {moment(version.valid_until, zone)}" if version.valid_until else ""
+            say(f"as it was {held} ({zone})")
         if version.profile:
             show(api, version.profile, json)
+
+
+def version_of(api: Vitalis, when: str, zone: tzinfo, url: str) -> ProfileVersion:
+    """The version of that number, or the one that held at that moment."""
+    if number := re.fullmatch(r"v(?:ersion)?\s*(\d{1,9})", when.strip().lower()):
+        return api.coaching.version(int(number[1]))
+    try:
+        instant = moment_of(when, zone, datetime.now(UTC))
+    except ValueError as error:
+        raise usage(clean(str(error))) from None
+    try:
+        return api.coaching.at(instant)
+    except VitalisError as error:
+        if error.reason == "NOT_FOUND":
+            error.message = f"there was no profile at {moment(instant, zone)}; see {hint('profile history', url)}"
+        raise
 
 
 @commands.command("compare")

@@ -14,6 +14,7 @@ from vitalis_client.cli.tables import Column, table
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, print_json, say, stdout
 from vitalis_client.cli.units import preferred
 from vitalis_client.contract.models import Allergy, HealthProfile
+from vitalis_client.errors import VitalisError
 
 PANEL = "Health and coaching"
 HIDDEN = frozenset({"etag", "updated_at", "absent_because"})
@@ -30,6 +31,12 @@ ABSENT = {
 Person = Annotated[
     str, typer.Option(metavar="ID", help="Of this person, who shares with you (vitalis shares).", show_default=False)
 ]
+AllergyId = Annotated[
+    str, typer.Argument(metavar="ID", help="The allergy's id, as `vitalis allergies` lists it.", show_default=False)
+]
+Diagnosed = Annotated[str, typer.Option(metavar="DATE", help="Since when it is known.", show_default=False)]
+Reaction = Annotated[str, typer.Option(help="What happens.", show_default=False)]
+Notes = Annotated[str, typer.Option(help="What else should be known.", show_default=False)]
 health = typer.Typer(invoke_without_command=True)
 allergies = typer.Typer(invoke_without_command=True)
 
@@ -46,7 +53,7 @@ class Severity(StrEnum):
 COLUMNS: Sequence[Column[Allergy]] = (
     Column("Id", lambda allergy: allergy.id, left=True),
     Column("Allergy", lambda allergy: clean(allergy.name), left=True),
-    Column("Severity", lambda allergy: severity(allergy), left=True),
+    Column("Severity", lambda allergy: severity_of(allergy), left=True),
     Column("Matched to", lambda allergy: match(allergy), left=True),
     Column("Since", lambda allergy: allergy.diagnosed_date or "", left=True),
     Column("Reaction", lambda allergy: clean(allergy.reaction or ""), left=True),
@@ -119,9 +126,9 @@ def show_allergies(context: typer.Context, person: Person = "", url: Url = DEFAU
 def add(
     name: Annotated[str, typer.Argument(help="What it is, in your own words.")],
     severity: Annotated[Severity, typer.Option(help="How severe a reaction can be.", case_sensitive=False)],
-    diagnosed: Annotated[str, typer.Option(metavar="DATE", help="Since when it is known.")] = "",
-    reaction: Annotated[str, typer.Option(help="What happens.")] = "",
-    notes: Annotated[str, typer.Option(help="What else should be known.")] = "",
+    diagnosed: Diagnosed = "",
+    reaction: Reaction = "",
+    notes: Notes = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
@@ -129,7 +136,12 @@ def add(
     with connect(url) as api:
         values = {"diagnosed_date": diagnosed, "reaction": reaction, "notes": notes}
         given = {field: value for field, value in values.items() if value}
-        added = api.health.add_allergy(name, severity.value, **given)
+        try:
+            added = api.health.add_allergy(name, severity.value, **given)
+        except VitalisError as error:
+            if error.reason == "ALREADY_EXISTS":
+                error.message = f"that is among your allergies already; change it with: {hint('allergies set ID', url)}"
+            raise
         if json:
             print_json(added)
         elif added.matched:
@@ -138,9 +150,31 @@ def add(
             say(f"{clean(added.name)}: kept as you wrote it; it matches no allergen that Vitalis knows")
 
 
+@allergies.command("set")
+def set_allergy(
+    allergy_id: AllergyId,
+    severity: Annotated[
+        Severity | None, typer.Option(help="How severe a reaction can be.", case_sensitive=False)
+    ] = None,
+    diagnosed: Diagnosed = "",
+    reaction: Reaction = "",
+    notes: Notes = "",
+    url: Url = DEFAULT_URL,
+    json: Json = False,
+) -> None:
+    """Change what is stated of an allergy, such as the severity of one that comes from your diet."""
+    with connect(url) as api:
+        values = {"severity": severity, "diagnosed_date": diagnosed, "reaction": reaction, "notes": notes}
+        changed_ = api.health.update_allergy(allergy_id, **{field: value for field, value in values.items() if value})
+        if json:
+            print_json(changed_)
+        else:
+            say(f"{clean(changed_.name)}: {severity_of(changed_)}")
+
+
 @allergies.command("remove")
 def remove(
-    allergy_id: Annotated[str, typer.Argument(metavar="ID", help="The allergy's id, as `vitalis allergies` lists it.")],
+    allergy_id: AllergyId,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Take an allergy out."""
@@ -149,7 +183,7 @@ def remove(
         say("taken out")
 
 
-def severity(allergy: Allergy) -> str:
+def severity_of(allergy: Allergy) -> str:
     return (allergy.severity or "not stated: treated as severe").lower().replace("_", " ")
 
 

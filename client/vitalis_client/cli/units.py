@@ -83,5 +83,5 @@ def preferred(preferences: Preferences) -> Units:
 
 
 def trim(value: float) -> str:
-    """A number without a fraction of nothing."""
-    return f"{value:g}" if value == int(value) else str(round(value, 2))
+    """A number with three decimals at the most, and without a fraction of nothing."""
+    return f"{round(value, 3):.15g}"

@@ -4,6 +4,7 @@
 against them, `store.py` keeps them.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -43,8 +44,10 @@ class OnboardingServicer(onboarding_pb2_grpc.OnboardingServiceServicer):
                 onboarding = await lock(connection, user_id, self._flows, request.etag)
                 refuse_completed(onboarding)
                 step = _reached(onboarding, request.step)
-                answers = _answered(onboarding, step, request.answers)
-                after = await write(connection, onboarding, answers, saved=step, device_type=request.device_type)
+                answers, missing = _answered(onboarding, step, request.answers)
+                after = await write(
+                    connection, onboarding, answers, missing, saved=step, device_type=request.device_type
+                )
                 following = after.next_step
                 return pb.SaveOnboardingStepResponse(
                     state=after.message(), next_step=following.definition if following else None
@@ -73,7 +76,9 @@ class OnboardingServicer(onboarding_pb2_grpc.OnboardingServiceServicer):
             refuse_completed(onboarding)
             step = _reached(onboarding, request.step)
             if onboarding.id and step is not onboarding.current_step:
-                onboarding = await write(connection, onboarding, onboarding.answers, chosen_step=step.number)
+                onboarding = await write(
+                    connection, onboarding, onboarding.answers, onboarding.missing, chosen_step=step.number
+                )
             return pb.GoBackInOnboardingResponse(state=onboarding.message(), next_step=step.definition)
 
     async def GetOnboardingFlow(
@@ -111,19 +116,24 @@ def _reached(onboarding: Onboarding, number: int) -> Step:
     return steps[number]
 
 
-def _answered(onboarding: Onboarding, step: Step, given: pb.OnboardingAnswers) -> pb.OnboardingAnswers:
-    """All answers with those to the step. Raises INVALID_FIELD with everything that is wrong with them."""
+def _answered(
+    onboarding: Onboarding, step: Step, given: pb.OnboardingAnswers
+) -> tuple[pb.OnboardingAnswers, Mapping[int, Sequence[Violation]]]:
+    """All answers with those to the step, and what is missing then.
+
+    Raises INVALID_FIELD with everything that is wrong with the step.
+    """
     wrong = [
         Violation(f"answers.{name}", f"is not of step {step.number}, {step.name}")
         for name in SECTIONS
         if name != step.name and given.HasField(name)  # type: ignore[arg-type]
     ]
+    answers = with_section(onboarding.answers, step.name, given)
+    missing = assess(onboarding.flow, answers)
     if not given.HasField(step.name) and not step.definition.optional:  # type: ignore[arg-type]
         wrong.append(Violation(f"answers.{step.name}", "is required"))
     else:
-        answers = with_section(onboarding.answers, step.name, given)
-        lacks = assess(onboarding.flow, answers).get(step.number, ())
-        wrong += [Violation(f"answers.{each.field}", each.description) for each in lacks]
+        wrong += [Violation(f"answers.{each.field}", each.description) for each in missing.get(step.number, ())]
     if wrong:
         raise ServiceError("INVALID_FIELD", f"{wrong[0].field}: {wrong[0].description}", violations=wrong)
-    return answers
+    return answers, missing

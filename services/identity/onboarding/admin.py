@@ -184,7 +184,7 @@ async def _begin_anew(connection: AsyncConnection, user_id: str, flow: Flow, con
     await connection.execute(
         sa.update(users).where(users.c.id == user_id).values(onboarding_completed_at=None, updated_at=changed_at(users))
     )
-    await note_steps(connection, user_id, row_id, flow, [(flow.steps[0], None)])
+    await note_steps(connection, user_id, row_id, flow, [(flow.steps[0], False)])
 
 
 def _moment(request: Any, name: str) -> datetime | None:

@@ -1,6 +1,6 @@
 """What was answered: as a message, as it is stored, and how much of a flow it completes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -124,7 +124,23 @@ def _problems(step: Step, answers: pb.OnboardingAnswers) -> list[Violation]:
     for broken in VALIDATOR.collect_violations(section):
         rule = broken.proto.message or broken.proto.rule_id
         problems.append(Violation(".".join(filter(None, (step.name, field_path(broken.proto)))), rule))
+    # Said here and not when all of it is written, which is at the end.
+    problems += [
+        Violation(path, "must not hold NUL characters") for path, text in _texts(section, step.name) if "\0" in text
+    ]
     return problems
+
+
+def _texts(message: Message, path: str) -> Iterator[tuple[str, str]]:
+    """Every text in a message, with its path."""
+    for field, value in message.ListFields():
+        items = value if field.is_repeated else (value,)
+        for index, item in enumerate(items):
+            place = f"{path}.{field.name}[{index}]" if field.is_repeated else f"{path}.{field.name}"
+            if isinstance(item, str):
+                yield place, item
+            elif field.message_type:
+                yield from _texts(item, place)
 
 
 def _is_given(section: Message, name: str) -> bool:

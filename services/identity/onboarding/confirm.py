@@ -69,7 +69,7 @@ class Confirmation:
         person = sa.update(users).where(users.c.id == onboarding.user_id)
         await connection.execute(person.values(onboarding_completed_at=now, updated_at=changed_at(users)))
         last = onboarding.flow.by_name[CONFIRMATION]
-        await note_steps(connection, onboarding.user_id, row_id, onboarding.flow, [(last, now)])
+        await note_steps(connection, onboarding.user_id, row_id, onboarding.flow, [(last, True)])
         whose = {"user_id": onboarding.user_id, "onboarding_id": str(row_id)}
         await self.jobs.defer(connection, self.hand_over, lock=f"onboarding:{row_id}", **whose)
 

@@ -19,7 +19,7 @@ from services.kit.vault import wrapped_key
 from vitalis.tracking.v1 import wellbeing_pb2, wellbeing_pb2_grpc
 
 TRACKING = "tracking"
-# The wait doubles from one second: three days in all.
+# The wait doubles from seconds to more than a day.
 ATTEMPTS = 18
 # A reset since has made another onboarding of it, whose id is another one.
 THIS_ONE = onboarding_states.c.id == sa.bindparam("onboarding_id", type_=sa.Uuid(as_uuid=False))

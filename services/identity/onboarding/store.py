@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.onboarding.answers import assess, from_text, to_text
 from services.identity.onboarding.definitions import CONFIRMATION, Flow, Flows, Step
-from services.identity.onboarding.tables import onboarding_states, onboarding_step_events
+from services.identity.onboarding.tables import onboarding_states
 from services.identity.users import LIVING, timestamp, users
 from services.kit.caller import current
 from services.kit.database import Statement, changed_at, uuid7
@@ -42,6 +42,35 @@ _READ = (
 FIND = Statement(_READ)
 LOCK_PERSON = sa.select(users.c.id).where(*LIVING).with_for_update()
 SUBJECT = onboarding_states.c.user_id == sa.bindparam("subject", type_=sa.Uuid(as_uuid=False))
+WRITTEN = (
+    "current_step",
+    "completed_steps",
+    "step_data",
+    "flow_version",
+    "session_id",
+    "device_type",
+    "user_agent",
+)
+_INSERT = insert(onboarding_states).values(
+    {name: sa.bindparam(name, type_=onboarding_states.c[name].type) for name in ("id", "user_id", *WRITTEN)}
+)
+# Made once, as making it takes longer than executing it.
+UPSERT = _INSERT.on_conflict_do_update(
+    index_elements=["user_id"],
+    set_={
+        **{name: _INSERT.excluded[name] for name in WRITTEN},
+        "last_activity_at": sa.func.now(),
+        "updated_at": changed_at(onboarding_states),
+    },
+).returning(onboarding_states.c.started_at, onboarding_states.c.last_activity_at, onboarding_states.c.device_type)
+NOTE_STEPS = sa.text(
+    "INSERT INTO onboarding_step_events (user_id, onboarding_id, flow_version, step, step_name, completed_at)"
+    " SELECT CAST(:user_id AS uuid), :onboarding_id, :flow_version, step, name, CASE WHEN is_done THEN now() END"
+    " FROM unnest(CAST(:steps AS smallint[]), CAST(:names AS text[]), CAST(:done AS boolean[]))"
+    " AS come_to (step, name, is_done)"
+    " ON CONFLICT (user_id, onboarding_id, flow_version, step) DO UPDATE"
+    " SET completed_at = coalesce(onboarding_step_events.completed_at, excluded.completed_at)"
+)
 LONGEST_USER_AGENT, LONGEST_SESSION_ID = 1000, 255
 
 
@@ -184,16 +213,22 @@ async def write(
     connection: AsyncConnection,
     before: Onboarding,
     answers: pb.OnboardingAnswers,
+    missing: Mapping[int, Sequence[Violation]],
     *,
     saved: Step | None = None,
     chosen_step: int | None = None,
     device_type: str | None = None,
 ) -> Onboarding:
-    """Stores the answers of an onboarding that `lock` has locked, and what becomes of it; `saved` is the step saved."""
+    """Stores the answers of an onboarding that `lock` has locked, and what they leave `missing`.
+
+    `saved` is the step that was saved.
+    """
     row_id = before.id or uuid7()
-    after = Onboarding(before.user_id, row_id, before.flow, answers, assess(before.flow, answers), chosen_step)
+    after = replace(before, id=row_id, answers=answers, missing=missing, chosen_step=chosen_step)
     caller = current()
     values = {
+        "id": row_id,
+        "user_id": UUID(before.user_id),
         "current_step": after.current_step.number,
         "completed_steps": after.completed_steps,
         "step_data": await seal(connection, row_id, to_text(answers)),
@@ -202,59 +237,30 @@ async def write(
         "device_type": device_type or before.device_type,
         "user_agent": caller.user_agent[:LONGEST_USER_AGENT] or None,
     }
-    upsert = (
-        insert(onboarding_states)
-        .values(id=row_id, user_id=before.user_id, **values)
-        .on_conflict_do_update(
-            index_elements=["user_id"],
-            set_={**values, "last_activity_at": sa.func.now(), "updated_at": changed_at(onboarding_states)},
-        )
-        .returning(*COLUMNS, sa.null())
-    )
-    _, _, _, _, _, started_at, last_activity_at, _, stored_device, _ = (await connection.execute(upsert)).one()
+    stored = (await connection.execute(UPSERT, values)).one()
     # The confirmation is done when the profile is made.
-    done = [(saved, sa.func.now())] if saved and saved.name != CONFIRMATION else []
-    come_to = [(after.current_step, None)] if after.current_step is not saved else []
+    done = [(saved, True)] if saved and saved.name != CONFIRMATION else []
+    come_to = [(after.current_step, False)] if after.current_step is not saved else []
     if steps := [*done, *come_to]:
         await note_steps(connection, after.user_id, row_id, after.flow, steps)
-    return Onboarding(
-        after.user_id,
-        row_id,
-        after.flow,
-        answers,
-        after.missing,
-        chosen_step,
-        started_at,
-        last_activity_at,
-        None,
-        stored_device,
+    return replace(
+        after,
+        started_at=stored.started_at,
+        last_activity_at=stored.last_activity_at,
+        device_type=stored.device_type,
     )
 
 
 async def note_steps(
-    connection: AsyncConnection,
-    user_id: str,
-    onboarding_id: UUID,
-    flow: Flow,
-    steps: Sequence[tuple[Step, sa.ColumnElement[datetime] | None]],
+    connection: AsyncConnection, user_id: str, onboarding_id: UUID, flow: Flow, steps: Sequence[tuple[Step, bool]]
 ) -> None:
-    """That steps were come to, and when they were done; what was noted before stays."""
-    statement = insert(onboarding_step_events).values(
-        [
-            {
-                "user_id": user_id,
-                "onboarding_id": onboarding_id,
-                "flow_version": flow.version,
-                "step": step.number,
-                "step_name": step.name,
-                "completed_at": completed_at,
-            }
-            for step, completed_at in steps
-        ]
-    )
-    first = sa.func.coalesce(onboarding_step_events.c.completed_at, statement.excluded.completed_at)
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(onboarding_step_events.primary_key.columns.keys()), set_={"completed_at": first}
-        )
-    )
+    """That steps were come to, and which of them are done now; what was noted before stays."""
+    values = {
+        "user_id": user_id,
+        "onboarding_id": onboarding_id,
+        "flow_version": flow.version,
+        "steps": [step.number for step, _ in steps],
+        "names": [step.name for step, _ in steps],
+        "done": [is_done for _, is_done in steps],
+    }
+    await connection.execute(NOTE_STEPS, values)

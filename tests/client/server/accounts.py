@@ -29,6 +29,7 @@ class Accounts(Base):
         self.registered = registration_pb2.RegisterRequest()
         self.reused = 0
         self.has_app = False
+        self.user = person("ada@example.com")
         self.settings = preferences_pb2.Preferences(weight_unit="lbs", height_unit="in", timezone="UTC")
         self.settings.notification_prefs.SetInParent()
         self.settings.dashboard_layout.SetInParent()
@@ -48,6 +49,7 @@ class Accounts(Base):
         return [
             *super().places(),
             ("GET", USER, self.get_user),
+            ("PATCH", USER, self.update_user),
             ("GET", USER + "/preferences", self.get_preferences),
             ("PATCH", USER + "/preferences", self.update_preferences),
             ("GET", USER + "/second-factors", self.get_second_factors),
@@ -141,7 +143,10 @@ class Accounts(Base):
         return reply(sessions_pb2.LogOutResponse())
 
     async def get_user(self, request: Request) -> Response:
-        return reply(person("ada@example.com"))
+        return reply(self.user)
+
+    async def update_user(self, request: Request) -> Response:
+        return bad_query(request, users_pb2.UpdateUserRequest) or await self.change(request, self.user)
 
     async def get_preferences(self, request: Request) -> Response:
         return reply(self.settings)

@@ -4,7 +4,7 @@ from google.protobuf import json_format
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.client.server.base import NOW, USER, Base, Place, bad_query, cut, find, reply
+from tests.client.server.base import NOW, USER, Base, Place, bad_query, cut, find, refuse, reply
 from vitalis.identity.v1 import allergens_pb2, allergies_pb2, health_profile_pb2
 
 
@@ -49,6 +49,8 @@ class Health(Base):
 
     async def create_allergy(self, request: Request) -> Response:
         made = json_format.Parse(await request.body(), allergies_pb2.Allergy())
+        if made.name in [allergy.name for allergy in self.allergies]:
+            return refuse(409, "ALREADY_EXISTS", "ALREADY_EXISTS", "there is one already")
         made.id, made.source = f"01990000-0000-7000-8000-4{len(self.allergies):011d}", "stated"
         if made.name in ("peanuts", "peenuts"):
             made.matched, made.matched_allergen = True, "Peanuts"

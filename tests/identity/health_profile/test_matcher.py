@@ -146,6 +146,15 @@ def test_what_is_made_of_several_names_them_all(text: str, all_of_them: set[str]
         ("Puede contener trazas de huevo", [], ["Eggs"]),
         ("contains fish, may contain fish", ["Fish"], ["Fish"]),
         ("2.5 % milk", ["Milk"], []),
+        # What is there stays there, whatever else may be.
+        ("Contains milk, nuts may be present", ["Milk"], ["Tree nuts"]),
+        ("Contains milk and nuts, eggs and sesame may be present", ["Milk", "Tree nuts"], ["Eggs", "Sesame"]),
+        ("Contains milk and nuts may be present", ["Milk", "Tree nuts"], []),
+        ("not gluten-free", ["Cereals containing gluten"], []),
+        ("no nut-free dishes", ["Tree nuts"], []),
+        ("is not free from nuts", ["Tree nuts"], []),
+        ("We cannot guarantee that dishes are free from nuts or sesame. Milk", ["Milk"], ["Tree nuts", "Sesame"]),
+        ("We can't guarantee nut-free dishes", [], ["Tree nuts"]),
     ],
 )
 def test_what_may_be_there_is_told_from_what_is(text: str, contained: list[str], maybe: list[str]) -> None:
@@ -207,6 +216,8 @@ def test_what_a_text_says_is_absent_is_not_found(text: str, left: list[str]) -> 
         # Made of several: which of them it is, nobody has said.
         ("pesto", []),
         ("nutmeg", []),
+        ("nuts but not peanuts", ["Tree nuts"]),
+        ("not allergic to milk", []),
         ("dust", ["House dust mites"]),
         ("cat and dog hair", ["Cat dander", "Dog dander"]),
     ],

@@ -78,6 +78,8 @@ def add(section: pb.PhysicalConstraintsAnswers, **given: Any) -> None:
         # With the plan before it.
         ("meal_schedule", lambda s: s.meal_schedules.pop(), ["meal_schedules"]),
         ("meal_schedule", lambda s: setattr(s.meal_schedules[0], "is_active", False), ["meal_schedules"]),
+        # What could not be stored in the end is refused at once.
+        ("dietary_preferences", lambda s: s.dislikes.append("oli\0ves"), ["dislikes[1]"]),
         ("workout_schedule", lambda s: s.Clear(), [""]),
         ("hydration", lambda s: setattr(s, "reminder_end_time", "07:00"), None),
     ],

@@ -21,6 +21,8 @@ DEVICE = "terminal"
 # Fields of answers that say nothing to a person.
 HIDDEN = frozenset({"id", "created_at", "updated_at", "is_locked", "acknowledged", "confirmed"})
 CONFIRMATION = "confirmation"
+# What is said to a device whose view of the onboarding is not that of now.
+OVERTAKEN = frozenset({"ETAG_MISMATCH", "STEP_OUT_OF_SEQUENCE"})
 HOW = "Enter keeps what is in brackets, - clears it, ? explains, back goes back, q leaves; your steps are kept."
 
 
@@ -83,7 +85,7 @@ class Walk:
         self._api = api
         self._url = url
         self._units: Units = preferred(api.preferences())
-        self._interview = Interview(self._units, prompt, say)
+        self._interview = Interview(self._units, account.line, say)
         self._state = api.onboarding.state()
         self._flow: OnboardingFlow = api.onboarding.flow(self._state.flow_version)
         # What was typed for a step and is not saved yet.
@@ -137,9 +139,8 @@ class Walk:
                 break
             except VitalisError as error:
                 self._typed[step.name] = answers
-                if error.reason in ("ETAG_MISMATCH", "STEP_OUT_OF_SEQUENCE"):
-                    self._state = self._api.onboarding.state()
-                    say("another device has saved meanwhile; this is how it stands now")
+                if error.reason in OVERTAKEN:
+                    self._catch_up()
                     return None
                 if not error.violations:
                     raise
@@ -176,7 +177,16 @@ class Walk:
         if step.step == 0:
             say("this is the first step")
             return
-        self._state = self._api.onboarding.go_back(step.step - 1, etag=self._state.etag).state
+        try:
+            self._state = self._api.onboarding.go_back(step.step - 1, etag=self._state.etag).state
+        except VitalisError as error:
+            if error.reason not in OVERTAKEN:
+                raise
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        self._state = self._api.onboarding.state()
+        say("another device has saved meanwhile; this is how it stands now")
 
     def _show_answers(self) -> None:
         for step in self._flow.steps:
@@ -191,10 +201,6 @@ def within(path: str, step: str) -> str:
     for prefix in ("answers", step):
         path = "" if path == prefix else path.removeprefix(f"{prefix}.")
     return path
-
-
-def prompt(text: str) -> str:
-    return str(typer.prompt(text, default="", show_default=False, err=True))
 
 
 def cause(stopped: BaseException) -> Any:

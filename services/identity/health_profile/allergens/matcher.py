@@ -28,7 +28,17 @@ SHORTEST_FUZZY, LONGEST_FUZZY_SPAN = 5, 3
 # One letter may be wrong in a word of fewer letters, two in a longer one.
 ONE_WRONG_BELOW = 10
 # What phrases.toml calls the phrases that are looked for as terms are.
-KINDS = ("nothing", "may_contain", "may_be_present", "contains", "without", "conjunctions", "vegan", "phrase_ends")
+KINDS = (
+    "nothing",
+    "may_contain",
+    "may_be_present",
+    "doubts",
+    "contains",
+    "without",
+    "conjunctions",
+    "vegan",
+    "phrase_ends",
+)
 
 
 class Match(NamedTuple):
@@ -51,28 +61,31 @@ class Term(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A match, what its words are a name of, and where in the text it stands."""
+    """A match, what its words are a name of, and the phrase of the text that it stands in."""
 
     match: Match
     method: str
     phrase: int
-    sentence: int
 
 
 class _Reading:
-    """One text, read once from left to right. `phrase` and `sentence` count what commas and full stops divide."""
+    """One text, read once from left to right. Phrases are what commas, "and" and "with" divide."""
 
     def __init__(self, matcher: "Matcher", text: str) -> None:
         self._matcher = matcher
         self._words = words(text)
-        self._at = self._phrase = self._sentence = self._depth = 0
+        self._at = self._phrase = self._depth = 0
         # The depth of brackets that "may contain" stands in, if what follows it may be there.
         self._may: int | None = None
         # Whether "without" stands before this word, or before what the last word was; and before a colon and a list.
         self._without = self._was_without = self._listed = False
+        # Whether the sentence says that something cannot be guaranteed: then nothing in it is said to be absent.
+        self._doubt = False
         self._found: list[_Found] = []
+        # How much had been found before the last comma: "may be present" is about what came after it, unless that
+        # is what the text contains.
+        self._before: int | None = 0
         self._free: dict[int, set[UUID]] = defaultdict(set)
-        self._maybe_sentences: set[int] = set()
         self._vegan_phrases: set[int] = set()
 
     def matches(self) -> list[Match]:
@@ -83,11 +96,7 @@ class _Reading:
             else:
                 self._read_mark(word.text)
                 self._at += 1
-        return [
-            found.match._replace(kind=MAY_CONTAIN) if found.sentence in self._maybe_sentences else found.match
-            for found in self._found
-            if not self._said_to_be_absent(found)
-        ]
+        return [found.match for found in self._found if not self._said_to_be_absent(found)]
 
     def _said_to_be_absent(self, found: _Found) -> bool:
         """Whether its phrase says so elsewhere: "gluten-free bread" has bread, and no wheat."""
@@ -105,6 +114,7 @@ class _Reading:
             return
         self._without = self._listed and mark == ","
         self._was_without = False
+        self._before = len(self._found)
         self._phrase += mark not in "()[]{}"
         if mark in "([{":
             self._depth += 1
@@ -113,9 +123,8 @@ class _Reading:
             if self._may is not None and self._depth < self._may:
                 self._may = None
         elif mark != ",":
-            self._sentence += 1
             self._may = None
-            self._listed = False
+            self._listed = self._doubt = False
 
     def _read_word(self, word: Word) -> None:
         matcher, run = self._matcher, self._run()
@@ -159,9 +168,12 @@ class _Reading:
         start, self._at = self._at, self._at + length
         if self._free_follows():
             self._at += 1
-            self._are_absent(terms)
-            return
-        if self._without:
+            # "Not nut-free" and "no nut-free dishes" are warnings.
+            denied = self._without or (start > 0 and self._words[start - 1].stem in self._matcher.denials)
+            if not (denied or self._doubt):
+                self._are_absent(terms)
+                return
+        elif self._without:
             self._something()
             return
         self._was_without = False
@@ -176,7 +188,7 @@ class _Reading:
                 text,
                 len(terms) > 1,
             )
-            self._found.append(_Found(match, method, self._phrase, self._sentence))
+            self._found.append(_Found(match, method, self._phrase))
 
     def _free_follows(self) -> bool:
         following = [word.stem for word in self._words[self._at : self._at + 2]]
@@ -198,12 +210,16 @@ class _Reading:
                 if not self._without:
                     self._may = self._depth
             case "may_be_present":
-                self._maybe_sentences.add(self._sentence)
+                if self._before is not None:
+                    self._found[self._before :] = map(_may_contain, self._found[self._before :])
+            case "doubts":
+                self._may, self._doubt = self._depth, True
             case "contains":
                 self._may = None
                 self._without = self._was_without = False
+                self._before = None
             case "without":
-                self._without = True
+                self._without = not self._doubt
             case "vegan":
                 self._vegan_phrases.add(self._phrase)
             case "conjunctions":
@@ -224,6 +240,10 @@ class _Reading:
         self._without = self._was_without
 
 
+def _may_contain(found: _Found) -> _Found:
+    return found._replace(match=found.match._replace(kind=MAY_CONTAIN))
+
+
 class Matcher:
     """Made once of the list and of the phrases; keeps nothing of what it reads."""
 
@@ -231,8 +251,8 @@ class Matcher:
         self.catalogue = catalogue
         self.terms = _terms(catalogue)
         self.phrases = {key: kind for kind in KINDS for key in _keys(phrases[kind]) if key not in self.terms}
-        self.fillers, self.free, self.not_free = (
-            frozenset(_keys(phrases[kind])) for kind in ("fillers", "free", "not_free")
+        self.fillers, self.free, self.not_free, self.denials = (
+            frozenset(_keys(phrases[kind])) for kind in ("fillers", "free", "not_free", "denials")
         )
         self._none = frozenset(_keys(phrases["none"]))
         self.animal = self.with_members(map(id_of, phrases["animal"]))

@@ -55,7 +55,10 @@ def upgrade() -> None:
     op.add_column(
         "users",
         sa.Column(
-            "onboarding_completed", sa.Boolean, sa.Computed("onboarding_completed_at IS NOT NULL"), nullable=False
+            "onboarding_completed",
+            sa.Boolean,
+            sa.Computed("onboarding_completed_at IS NOT NULL", persisted=True),
+            nullable=False,
         ),
     )
     # Letters are compared as ASCII's whatever the database's language: in Turkish, I is no i.
