@@ -8,14 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.coaching_profile import changes, store
 from services.identity.health_profile.profile import write_health_profile
-from services.identity.onboarding.answers import compose, only, to_text
+from services.identity.onboarding.answers import MOST_VIOLATIONS, compose, only, to_text
 from services.identity.onboarding.definitions import CONFIRMATION, Flows
 from services.identity.onboarding.outcome import COACHING_PROFILE, HEALTH_PROFILE, LIFESTYLE_BASELINE
 from services.identity.onboarding.store import SUBJECT, Onboarding, lock, note_steps, seal
 from services.identity.onboarding.tables import onboarding_states
 from services.identity.users import users
 from services.kit.database import changed_at
-from services.kit.errors import ServiceError, Violation
+from services.kit.errors import ServiceError
 from services.kit.jobs import Jobs, Task
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
@@ -76,15 +76,11 @@ class Confirmation:
 
 def incomplete(onboarding: Onboarding) -> ServiceError:
     """The error that names everything that is missing, by its path from the answers."""
-    missing = [
-        Violation(each.field, each.description)
-        for number in sorted(onboarding.missing)
-        for each in onboarding.missing[number]
-    ]
+    missing = [each for number in sorted(onboarding.missing) for each in onboarding.missing[number]]
     first = onboarding.flow.steps[min(onboarding.missing)]
     return ServiceError(
         "ONBOARDING_INCOMPLETE",
         f"the onboarding is not complete: {first.name} is next",
-        violations=missing,
+        violations=missing[:MOST_VIOLATIONS],
         metadata={"expected_step": str(first.number), "expected_step_name": first.name},
     )

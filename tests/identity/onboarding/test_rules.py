@@ -99,6 +99,16 @@ async def test_what_contradicts_itself_or_an_earlier_answer_is_refused(
     assert await ada.state() == before
 
 
+async def test_of_very_much_that_is_wrong_the_first_part_is_told(ada: Onboarder) -> None:
+    await ada.save_until("physical_constraints")
+    section = pb.PhysicalConstraintsAnswers()
+    for _ in range(50):
+        add(section, constraint_type="equipment", available_equipment=[f"broomstick_{n:039d}" for n in range(100)])
+    error = await failure(ada.save("physical_constraints", section))
+    assert (error.reason.name, len(error.violations)) == ("INVALID_FIELD", 50)
+    assert error.violations[49].field == "answers.physical_constraints.constraints[0].available_equipment[49]"
+
+
 async def test_a_later_step_that_a_changed_one_contradicts_is_answered_anew(ada: Onboarder) -> None:
     await ada.save_until("hydration")
     four = changed("meal_plan", lambda plan: setattr(plan, "meals_per_day", 4))
