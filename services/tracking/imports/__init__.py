@@ -15,6 +15,7 @@ from services.kit.database import Database, now, uuid7
 from services.kit.errors import ServiceError
 from services.kit.files import Files
 from services.kit.idempotency import once
+from services.kit.imports import ENDED
 from services.kit.jobs import Jobs, Task
 from services.kit.resources import Resource, get, list_
 from services.kit.uploads import BROKE_OFF, Upload, UploadStore, chunks, sweep_orphans
@@ -27,7 +28,6 @@ from vitalis.tracking.v1 import imports_pb2_grpc as pb_grpc
 log = structlog.get_logger()
 Context = grpc.aio.ServicerContext[Any, Any]
 WATCH_INTERVAL_SECONDS = 0.3
-ENDED = ("succeeded", "failed", "cancelled", "rolled_back")
 SWEEP_BATCH = 500
 
 IMPORTS = Resource(

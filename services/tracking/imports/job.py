@@ -9,13 +9,12 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
-import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.database import Database
+from services.kit.imports import JOB_ATTEMPTS, Attempt, Attempts, Cancelled
 from services.kit.jobs import Jobs, Task
 from services.kit.uploads import UploadStore
 from services.tracking.apple_health import Export, Progress, RefusedFile, read_export
@@ -23,43 +22,13 @@ from services.tracking.imports.tables import imports
 from services.tracking.imports.write import LOCK, TARGETS, RowCounts
 from services.tracking.settings import TrackingSettings
 
-log = structlog.get_logger()
 BATCH_ROWS = 200
 # Stages of nights, which may be many.
 BATCH_ITEMS = 20_000
 PROGRESS_INTERVAL_SECONDS = 0.5
 NAME = "import_file"
-RETRY_SECONDS = 2
 # Reading is most of an import; the rest of the bar belongs to storing.
 READING_PCT = 95
-
-
-GAVE_UP = "something went wrong each time it was tried; the log has the reason"
-# More than an import's own attempts: a job ends by itself.
-JOB_ATTEMPTS = 20
-
-
-class Cancelled(Exception):
-    """The import was cancelled, or another attempt has taken it over."""
-
-
-class Attempt(NamedTuple):
-    """One attempt at an import; a later one makes it void."""
-
-    user_id: str
-    import_id: str
-    number: int
-    last: bool
-    object_key: str
-    size_bytes: int
-
-    def is_current(self) -> sa.ColumnElement[bool]:
-        return sa.and_(
-            imports.c.user_id == self.user_id,
-            imports.c.id == self.import_id,
-            imports.c.status == "running",
-            imports.c.attempts == self.number,
-        )
 
 
 class ImportRunner:
@@ -67,73 +36,13 @@ class ImportRunner:
 
     def __init__(self, database: Database, store: UploadStore, settings: TrackingSettings) -> None:
         self._database = database
+        self._attempts = Attempts(database, imports, RefusedFile)
         self._store = store
         self._scratch = settings.scratch_directory
 
     async def run(self, user_id: str, import_id: str, request_id: str = "") -> None:
         """Imports one upload. Raises what went wrong if it is to be tried again."""
-        attempt = await self._begin(user_id, import_id)
-        if attempt is None:
-            return
-        try:
-            await self._import(attempt)
-        except Cancelled:
-            log.info("import", state="cancelled")
-        except (RefusedFile, FileNotFoundError) as error:
-            message = str(error) if isinstance(error, RefusedFile) else "the uploaded file is no longer there"
-            await self._end(attempt, status="failed", error_message=message)
-        except asyncio.CancelledError:
-            # The worker is stopping, which is no fault of the file's.
-            await self._update(attempt, status="queued", attempts=attempt.number - 1)
-            raise
-        except Exception:
-            if attempt.last:
-                await self._end(attempt, status="failed", error_message=GAVE_UP)
-            else:
-                seconds = RETRY_SECONDS**attempt.number
-                again = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-                await self._update(attempt, status="queued", next_retry_at=again)
-            raise
-
-    async def _begin(self, user_id: str, import_id: str) -> Attempt | None:
-        waiting = imports.c.status.in_(("queued", "running"))
-        statement = (
-            sa.update(imports)
-            .where(imports.c.user_id == user_id, imports.c.id == import_id, waiting)
-            .values(
-                status="running",
-                started_at=sa.func.now(),
-                attempts=imports.c.attempts + 1,
-                next_retry_at=None,
-                progress_pct=0,
-                records_read=0,
-            )
-            .returning(imports.c.attempts, imports.c.max_attempts, imports.c.object_key, imports.c.file_size_bytes)
-        )
-        async with self._database.transaction() as connection:
-            row = (await connection.execute(statement)).first()
-        if row is None:
-            return None
-        last = row.attempts >= row.max_attempts
-        attempt = Attempt(user_id, import_id, row.attempts, last, row.object_key, row.file_size_bytes)
-        if row.attempts > row.max_attempts:
-            # Only a worker that died leaves an attempt without an end.
-            await self._end(attempt, status="failed", error_message=GAVE_UP)
-            return None
-        return attempt
-
-    async def _update(self, attempt: Attempt, **values: Any) -> None:
-        """Sets columns of the import. Raises Cancelled if this attempt is no longer the current one."""
-        async with self._database.transaction() as connection:
-            await self._set(connection, attempt, **values)
-
-    async def _set(self, connection: AsyncConnection, attempt: Attempt, **values: Any) -> None:
-        statement = sa.update(imports).where(attempt.is_current()).values(**values, updated_at=sa.func.now())
-        if not (await connection.execute(statement.returning(imports.c.id))).first():
-            raise Cancelled
-
-    async def _end(self, attempt: Attempt, **values: Any) -> None:
-        await self._update(attempt, **values, completed_at=sa.func.now())
+        await self._attempts.run(user_id, import_id, self._import)
 
     async def _import(self, attempt: Attempt) -> None:
         with tempfile.TemporaryDirectory(prefix="vitalis-import-", dir=self._scratch) as scratch:
@@ -152,7 +61,7 @@ class ImportRunner:
                 raise Cancelled
 
         def read() -> Export:
-            with self._store.open(attempt.object_key, attempt.size_bytes) as file:
+            with self._store.open(attempt.row.object_key, attempt.row.file_size_bytes) as file:
                 return read_export(file, scratch, on_progress)
 
         reading = asyncio.ensure_future(asyncio.to_thread(read))
@@ -162,7 +71,7 @@ class ImportRunner:
                 if not reading.done():
                     share = latest.bytes_read / max(latest.bytes_total, 1)
                     percent = round(min(share, 1.0) * READING_PCT, 1)
-                    await self._update(attempt, progress_pct=percent, records_read=latest.records_read)
+                    await self._attempts.update(attempt, progress_pct=percent, records_read=latest.records_read)
         except BaseException:
             # The thread ends at its next report, before its scratch directory goes.
             stop = True
@@ -194,7 +103,7 @@ class ImportRunner:
                 "first_date": first if last else "",
                 "last_date": last,
             }
-            await self._set(
+            await self._attempts.set(
                 connection,
                 attempt,
                 status="succeeded",
