@@ -96,11 +96,17 @@ class Rpc:
     def ask(self, **given: Any) -> list[Message]:
         """The requests of one call. One that reads asks for everything, one that writes sets every field."""
         given = {name: wanted for name, wanted in given.items() if self.takes(name)}
-        requests = [self.request(**given) if self.only_reads else sample(self.request, **given)]
+        requests = [self._reading(**given) if self.only_reads else sample(self.request, **given)]
         if self.method.client_streaming and self.takes("file"):
             # An upload ends with a message without data.
             requests.append(self.request())
         return requests
+
+    def _reading(self, **given: Any) -> Message:
+        """A request with no more than it must have."""
+        fields = self.request.DESCRIPTOR.fields
+        required = {field.name: value(field) for field in fields if is_required(field) and field.name != "id"}
+        return self.request(**{**required, **given})
 
     def call(self, channel: Any, requests: list[Message], metadata: Any) -> Any:
         """The call as an awaitable of its last answer."""
@@ -161,6 +167,10 @@ def sample(kind: type[Message], **given: Any) -> Any:
 def is_settable(field: Any) -> bool:
     behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
     return field.name not in NEVER_SET and field_behavior_pb2.OUTPUT_ONLY not in behaviors
+
+
+def is_required(field: Any) -> bool:
+    return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
 def value(field: Any) -> Any:

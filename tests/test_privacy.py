@@ -22,6 +22,7 @@ SUSPICIOUS = re.compile("hash|secret|token|password|(^|_)key")
 # Columns that only sound like credentials.
 HARMLESS = {
     "biomarker_aliases.alias_key": "the words of the alias itself",
+    "blood_markers.marker_key": "the marker's own name",
     "imports.object_key": "where the file is, not what opens it",
     "imports.file_sha256": "of what the person brought themselves",
 }

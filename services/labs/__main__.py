@@ -12,7 +12,9 @@ from services.labs.biomarkers.store import load_biomarkers
 from services.labs.body_composition import BodyCompositionServicer
 from services.labs.epigenetics import EpigeneticsServicer
 from services.labs.matching.servicer import MatchingServicer
+from services.labs.panels import PanelsServicer
 from services.labs.settings import LabsSettings
+from services.labs.trends import TrendsServicer
 from services.labs.visits import VisitsServicer
 
 
@@ -26,6 +28,8 @@ def build(settings: LabsSettings, database: Database) -> Parts:
             BodyCompositionServicer(database),
             EpigeneticsServicer(database),
             MatchingServicer(database),
+            PanelsServicer(database),
+            TrendsServicer(database),
         ],
         Jobs("labs", database),
         PersonalData(

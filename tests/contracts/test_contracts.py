@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pb2
 
 from services.kit.errors import reason_of, register_reasons
 from tests.databases import SERVICES as WITH_DATABASE
-from tests.rpcs import Rpc, ids, ours, rpcs
+from tests.rpcs import Rpc, ids, is_required, ours, rpcs
 from tests.services import SERVICES
 from vitalis.options.v1 import errors_pb2, options_pb2
 
@@ -21,7 +21,7 @@ RPCS = rpcs()
 USER_URL = "/api/v1/users/{user_id}"
 ADMIN_URL = "/api/v1/admin/users/{user_id}"
 # Ids that a request may carry: whose, which one, which request it is, and which one it becomes.
-IDS = {"user_id", "id", "request_id", "baseline_id", "earlier_id"}
+IDS = {"user_id", "id", "request_id", "baseline_id", "earlier_id", "panel_id"}
 HTTP_METHODS = {
     "Get": "get",
     "Compare": "get",
@@ -132,8 +132,11 @@ def test_an_rpc_has_a_url_unless_it_is_internal(rpc: Rpc) -> None:
     assert set(re.findall(r"\{([a-z_]+)\}", rpc.url)) == {
         name for name in ("user_id", "id", "provider") if rpc.takes(name)
     } | {name for name in ("version",) if rpc.takes(name) and rpc.only_reads} | {
-        name for name in ("token",) if rpc.method.name in LINKS
-    }
+        # What a dictionary knows a thing by.
+        name
+        for name in ("biomarker", "slug")
+        if rpc.only_reads and rpc.takes(name) and is_required(rpc.method.input_type.fields_by_name[name])
+    } | {name for name in ("token",) if rpc.method.name in LINKS}
     assert (rpc.http.body == "") == (verb in ("get", "delete"))
     for body, message in ((rpc.http.body, rpc.method.input_type), (rpc.http.response_body, rpc.method.output_type)):
         assert body in ("", "*") or body in message.fields_by_name
@@ -162,10 +165,12 @@ def test_a_request_is_bounded_and_its_ids_are_known(rpc: Rpc) -> None:
     assert named <= IDS, "say in tests/rpcs.py and tests/isolation what this id names"
     for name in named - {"request_id"}:
         field = rpc.method.input_type.fields_by_name[name]
-        assert field.GetOptions().Extensions[validate_pb2.field].string.uuid or rpc.method.name in BY_SLUG
+        rules = field.GetOptions().Extensions[validate_pb2.field]
+        assert rules.string.uuid or rpc.method.name in BY_SLUG
         behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-        # Only the first message of an upload carries it, and without what is earlier the one before is meant.
-        assert field_behavior_pb2.REQUIRED in behaviors or rpc.takes("file") or name == "earlier_id"
+        # Only the first message of an upload carries it; a list or a comparison goes without.
+        left_out = rpc.only_reads and rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE
+        assert field_behavior_pb2.REQUIRED in behaviors or rpc.takes("file") or left_out
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=ids)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness import failure, reason
+from services.kit.caller import Caller
+from tests.harness import Running, failure, reason
 from tests.isolation.conftest import Start, start
 from tests.isolation.resources import call, entitled, make, signed_up
 from tests.rpcs import Rpc, ids, rpcs
@@ -41,10 +42,10 @@ async def test_a_page_token_belongs_to_its_list_and_parameters(rpc: Rpc, start: 
 @documenting("REQUEST_ID_REUSED", but=REPEATED_ELSEWHERE)
 async def test_a_request_id_belongs_to_one_request(rpc: Rpc, start: Start) -> None:
     running = await start(rpc.process)
-    ada = signed_up(running)
-    first = await call(running, rpc, ada, request_id="r1")
-    assert await call(running, rpc, ada, request_id="r1") == first
-    changed = rpc.ask(user_id=ada.subject, request_id="r1")
+    ada, about = await whose(rpc, running)
+    first = await call(running, rpc, ada, request_id="r1", **about)
+    assert await call(running, rpc, ada, request_id="r1", **about) == first
+    changed = rpc.ask(user_id=ada.subject, request_id="r1", **about)
     if not change(changed[0]):
         # It says nothing but whose it is, so only another RPC can be another request (tests/privacy).
         assert set(changed[0].DESCRIPTOR.fields_by_name) == {"user_id", "request_id"}
@@ -52,7 +53,16 @@ async def test_a_request_id_belongs_to_one_request(rpc: Rpc, start: Start) -> No
     error = await failure(rpc.call(running.channel, changed, running.metadata(ada)))
     assert error.reason.name == "REQUEST_ID_REUSED"
     # Another person's request ids are their own.
-    await call(running, rpc, signed_up(running), request_id="r1")
+    somebody, theirs = await whose(rpc, running)
+    await call(running, rpc, somebody, request_id="r1", **theirs)
+
+
+async def whose(rpc: Rpc, running: Running) -> tuple[Caller, dict[str, str]]:
+    """Somebody new, with a resource of theirs if the RPC is about one."""
+    if not rpc.takes("id"):
+        return signed_up(running), {}
+    owner, row_id = await make(rpc.collection, running)
+    return owner, {"id": row_id}
 
 
 @documenting("DATE_OUT_OF_RANGE")
@@ -74,7 +84,7 @@ async def test_a_date_that_no_partition_has_is_named_as_the_reason(rpc: Rpc, sta
 def change(message: Any) -> bool:
     """Makes it another request: the first number inside, or a name, differs."""
     for field, value in message.ListFields():
-        if field.name in ("file_name", "version"):
+        if field.name in ("file_name", "raw_name", "version"):
             setattr(message, field.name, "another.zip")
             return True
         if field.name in ("alias", "note", "notes"):

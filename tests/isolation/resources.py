@@ -177,6 +177,13 @@ async def _coached(running: Running) -> Owned:
     return Owned(owner.caller, (await owner.read()).id)
 
 
+async def _measured(running: Running) -> Owned:
+    """Somebody with a panel, and one of its markers."""
+    owner, _ = await make("blood-panels", running)
+    listed = next(rpc for rpc in rpcs() if rpc.method.name == "ListBloodMarkers")
+    return Owned(owner, _first_id(await call(running, listed, owner)))
+
+
 def _as(collection: str) -> Maker:
     async def maker(running: Running) -> Owned:
         return await make(collection, running)
@@ -221,6 +228,8 @@ MAKERS: dict[str, Maker] = {
     "mental-wellness": _leaving,
     "days": _as("wearable-daily"),
     "report-rows": _as("doctor-visits"),
+    "blood-markers": _measured,
+    "biomarkers": _measured,
     "": _anything,
     "audit-trail": _registered,
     "profile": _coached,

@@ -1,6 +1,6 @@
 """Labs in this process."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,14 @@ from vitalis.labs.v1 import (
     body_composition_pb2_grpc,
     epigenetics_pb2_grpc,
     matching_pb2_grpc,
+    panels_pb2,
+    panels_pb2_grpc,
+    trends_pb2,
+    trends_pb2_grpc,
     visits_pb2_grpc,
 )
+
+Told = Mapping[str, Any]
 
 
 class As:
@@ -31,6 +37,8 @@ class As:
         self._body_composition = body_composition_pb2_grpc.BodyCompositionServiceStub(labs.channel)
         self._epigenetics = epigenetics_pb2_grpc.EpigeneticsServiceStub(labs.channel)
         self._matching = matching_pb2_grpc.MatchingServiceStub(labs.channel)
+        self._panels = panels_pb2_grpc.PanelsServiceStub(labs.channel)
+        self._trends = trends_pb2_grpc.TrendsServiceStub(labs.channel)
         self.id = caller.subject
 
     def aliases(self, rpc: str, request: Any) -> Any:
@@ -50,6 +58,27 @@ class As:
 
     def matching(self, rpc: str, request: Any) -> Any:
         return getattr(self._matching, rpc)(request, metadata=self._metadata, timeout=30)
+
+    def panels(self, rpc: str, **given: Any) -> Any:
+        request = getattr(panels_pb2, f"{rpc}Request")(user_id=self.id, **given)
+        return getattr(self._panels, rpc)(request, metadata=self._metadata, timeout=30)
+
+    def trends(self, rpc: str, **given: Any) -> Any:
+        request = getattr(trends_pb2, f"{rpc}Request")(user_id=self.id, **given)
+        return getattr(self._trends, rpc)(request, metadata=self._metadata, timeout=30)
+
+    async def enter(
+        self, date: str, *markers: Told, override: bool = False, request_id: str = "", **header: Any
+    ) -> panels_pb2.CreateBloodPanelResponse:
+        """A panel of that day with these markers, a name and a value each at the least."""
+        answer: panels_pb2.CreateBloodPanelResponse = await self.panels(
+            "CreateBloodPanel",
+            blood_panel=panels_pb2.BloodPanel(collected_date=date, **header),
+            markers=[panels_pb2.BloodMarker(**marker) for marker in markers],
+            override=override,
+            request_id=request_id,
+        )
+        return answer
 
 
 @pytest.fixture

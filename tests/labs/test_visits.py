@@ -150,3 +150,28 @@ async def test_the_table_refuses_it_too(labs: Running, ada: As, column: str, val
     with psycopg.connect(labs.database.migrator_url) as owner, pytest.raises(psycopg.errors.CheckViolation) as broken:
         owner.execute(f"UPDATE doctor_visits SET {column} = %s WHERE id = %s", [value, visit.id])
     assert broken.value.diag.constraint_name == f"ck_doctor_visits_{column}"
+
+
+async def test_panels_are_ordered_at_a_visit(labs: Running, ada: As) -> None:
+    visit = await create(ada)
+    panels = [(await ada.enter(f"2026-11-0{day}", notes=NOTES)).blood_panel.id for day in (1, 2, 3)]
+
+    async def ordered(who: As, *panel_ids: str) -> list[str]:
+        request = pb.SetDoctorVisitPanelsRequest(user_id=who.id, id=visit.id, panel_ids=panel_ids)
+        return [panel.id for panel in (await who.visits("SetDoctorVisitPanels", request)).blood_panels]
+
+    async def shown() -> list[str]:
+        request = pb.GetDoctorVisitPanelsRequest(user_id=ada.id, id=visit.id)
+        return [panel.id for panel in (await ada.visits("GetDoctorVisitPanels", request)).blood_panels]
+
+    assert await ordered(ada, *panels[:2]) == [panels[1], panels[0]]
+    assert await ordered(ada, *panels[1:]) == [panels[2], panels[1]] == await shown()
+    await ada.panels("DeleteBloodPanel", id=panels[2])
+    assert await shown() == [panels[1]]
+    eve = As(labs, person())
+    foreign = (await eve.enter("2026-11-01")).blood_panel.id
+    for unknown in (foreign, panels[2]):
+        refused = await failure(ordered(ada, panels[0], unknown))
+        assert (refused.reason.name, [v.field for v in refused.violations]) == ("PANEL_UNKNOWN", ["panel_ids[1]"])
+    assert await reason(ordered(eve, foreign)) == "NOT_FOUND"
+    assert await ordered(ada) == [] == await shown()

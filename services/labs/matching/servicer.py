@@ -1,7 +1,6 @@
 """Units converted and names matched, for people: nothing is stored."""
 
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 import grpc
@@ -10,7 +9,7 @@ from services.kit.database import Database
 from services.kit.errors import ServiceError, Violation, invalid
 from services.labs.biomarkers.aliases import known_aliases
 from services.labs.biomarkers.catalogue import catalogue
-from services.labs.matching.index import MarkerIndex, Match, Row
+from services.labs.matching.index import Match, Row, marker_index
 from services.labs.units import UnitRefused, units_of
 from vitalis.labs.v1 import matching_pb2 as pb
 from vitalis.labs.v1 import matching_pb2_grpc as pb_grpc
@@ -18,12 +17,6 @@ from vitalis.labs.v1 import matching_pb2_grpc as pb_grpc
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _SIGNIFICANT_DIGITS = 15
-
-
-@cache
-def marker_index() -> MarkerIndex:
-    """The index of this version's dictionary, built once."""
-    return MarkerIndex(catalogue())
 
 
 class MatchingServicer(pb_grpc.MatchingServiceServicer):

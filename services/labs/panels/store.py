@@ -1,0 +1,194 @@
+"""Panels and markers in the database: many markers in one statement."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
+
+from services.kit.caller import current
+from services.kit.database import uuid7_texts
+from services.kit.errors import ServiceError, Violation
+from services.kit.resources import Resource
+from services.labs.base import IDEMPOTENCY_KEYS
+from services.labs.panels.judge import Person
+from services.labs.panels.reading import ENTERED, Unreadable, read_markers
+from services.labs.panels.tables import blood_markers, blood_panels
+from vitalis.labs.v1 import panels_pb2 as pb
+
+PANELS = Resource(
+    pb.BloodPanel,
+    blood_panels,
+    what="panel",
+    order_by=("collected_date", "id"),
+    date_column="collected_date",
+    filters=("lab_name",),
+    heavy=("notes",),
+    idempotency_keys=IDEMPOTENCY_KEYS,
+    encrypted=("notes",),
+)
+MARKERS = Resource(
+    pb.BloodMarker,
+    blood_markers,
+    what="marker",
+    order_by=("collected_date", "id"),
+    date_column="collected_date",
+    filters=("panel_id", "biomarker"),
+    hidden=("marker_key", "decimal_comma"),
+)
+# What panels are the same by, besides their day.
+_SAME = ("lab_name", "panel_name", "specimen_id", "collected_at")
+# Of these a verdict depends.
+OF_THE_PERSON = ("sex", "age_years", "cycle_phase", "fasting")
+_DERIVED = (
+    *("marker_key", "decimal_comma", "comparator", "value_numeric", "value_text", "value_canonical"),
+    *("ref_range_low", "ref_range_high", "range_source", "own_flag", "in_range"),
+    *("optimal_low", "optimal_high", "in_optimal"),
+)
+_WRITTEN = (*ENTERED, *_DERIVED)
+
+
+def person_of(panel: Any) -> Person:
+    """Whose panel it is, as far as it says."""
+    return Person(**{name: getattr(panel, name) if panel.HasField(name) else None for name in OF_THE_PERSON})
+
+
+def read(
+    entered: Sequence[Mapping[str, Any]], panel: Any, aliases: Mapping[str, str], place: str = "markers[{}]."
+) -> list[dict[str, Any]]:
+    """The rows of markers of a panel. Raises INVALID_FIELD with every violation.
+
+    `aliases` are what the person's reports are matched by besides the dictionary
+    (`known_aliases`).
+    """
+    try:
+        return read_markers(entered, person_of(panel), aliases, place)
+    except Unreadable as error:
+        violations = error.violations
+        text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
+        raise ServiceError("INVALID_FIELD", text, violations=violations) from None
+
+
+async def save_panel(connection: AsyncConnection, values: Mapping[str, Any], *, override: bool) -> Any:
+    """The panel as stored: a new one, or with `override` the same one with the values sent.
+
+    Raises PANEL_REPEATED.
+    """
+    table = blood_panels.c
+    same = [table[name].is_not_distinct_from(sa.bindparam(f"same_{name}", type_=table[name].type)) for name in _SAME]
+    day = sa.cast(sa.bindparam("same_date", type_=sa.Text), sa.Date)
+    statement = sa.select(sa.cast(table.id, sa.Text)).where(
+        table.user_id == sa.bindparam("owner", type_=sa.Uuid(as_uuid=False)),
+        table.collected_date == day,
+        table.deleted_at.is_(None),
+        *same,
+    )
+    parameters = {f"same_{name}": values.get(name) for name in _SAME}
+    parameters |= {"owner": current().subject, "same_date": values["collected_date"]}
+    known = (await connection.execute(statement, parameters)).scalar()
+    if known is None:
+        try:
+            return await PANELS.insert(connection, dict(values))
+        except IntegrityError as error:
+            if isinstance(error.orig, psycopg.errors.UniqueViolation):
+                # Somebody stored it in this moment.
+                raise _repeated() from None
+            raise
+    if not override:
+        raise _repeated()
+    await PANELS.lock(connection, known, "")
+    return await PANELS.change(connection, known, dict(values))
+
+
+def _repeated() -> ServiceError:
+    return ServiceError("PANEL_REPEATED", "this panel is there already; send override to change it")
+
+
+def _writer(*, override: bool) -> ReturningInsert[Any]:
+    columns = [sa.column(name, blood_markers.c[name].type) for name in ("id", *_WRITTEN)]
+    payload: Any = sa.cast(sa.bindparam("rows", type_=sa.Text), sa.JSON)
+    incoming = (
+        sa.func.json_to_recordset(payload).table_valued(*columns, name="incoming").render_derived(with_types=True)
+    )
+    of_panel = {
+        "user_id": sa.cast(sa.bindparam("user_id", type_=sa.Text), sa.Uuid),
+        "panel_id": sa.cast(sa.bindparam("panel_id", type_=sa.Text), sa.Uuid),
+        "collected_date": sa.cast(sa.bindparam("collected_date", type_=sa.Text), sa.Date),
+    }
+    statement = insert(blood_markers).from_select(
+        ["id", *_WRITTEN, *of_panel],
+        sa.select(*(incoming.c[name] for name in ("id", *_WRITTEN)), *of_panel.values()),
+    )
+    same: Any = {
+        "index_elements": ["user_id", "panel_id", "marker_key"],
+        "index_where": blood_markers.c.deleted_at.is_(None),
+    }
+    if override:
+        later = sa.func.greatest(sa.func.now(), blood_markers.c.updated_at + sa.text("interval '1 microsecond'"))
+        new = {name: statement.excluded[name] for name in _WRITTEN} | {"updated_at": later}
+        statement = statement.on_conflict_do_update(**same, set_=new)
+    else:
+        statement = statement.on_conflict_do_nothing(**same)
+    return statement.returning(*MARKERS.rows.columns(MARKERS.rows.names), blood_markers.c.marker_key)
+
+
+_WRITERS = {override: _writer(override=override) for override in (False, True)}
+
+
+async def save_markers(
+    connection: AsyncConnection, panel: Any, rows: Sequence[Mapping[str, Any]], *, override: bool
+) -> list[Any]:
+    """The markers as stored, in the order of `rows` (of `read`). Raises MARKER_REPEATED.
+
+    With `override` a marker that the panel has takes the values sent, and of
+    two that are the same the last one counts.
+    """
+    if not rows:
+        return []
+    last = {row["marker_key"]: row for row in rows}
+    if len(last) < len(rows) and not override:
+        raise _repeats(rows)
+    ids = uuid7_texts(len(last))
+    content = [{"id": new, **row} for new, row in zip(ids, last.values(), strict=True)]
+    parameters = {
+        "rows": orjson.dumps(content, default=str).decode(),
+        "user_id": current().subject,
+        "panel_id": panel.id,
+        "collected_date": panel.collected_date,
+    }
+    stored = (await connection.execute(_WRITERS[override], parameters)).all()
+    markers = {row[-1]: MARKERS.rows.read(row) for row in stored}
+    if missing := [number for number, row in enumerate(rows) if row["marker_key"] not in markers]:
+        raise _marker_error([Violation(f"markers[{number}]", "is in the panel already") for number in missing])
+    return [markers[row["marker_key"]] for row in rows]
+
+
+def _repeats(rows: Sequence[Mapping[str, Any]]) -> ServiceError:
+    first: dict[str, int] = {}
+    violations = []
+    for number, row in enumerate(rows):
+        if (earlier := first.setdefault(row["marker_key"], number)) != number:
+            violations.append(Violation(f"markers[{number}]", f"repeats markers[{earlier}]"))
+    return _marker_error(violations)
+
+
+def _marker_error(violations: Sequence[Violation]) -> ServiceError:
+    text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
+    return ServiceError("MARKER_REPEATED", f"{text}; send override if the last one counts", violations=violations)
+
+
+async def entered_of(connection: AsyncConnection, panel_id: str, marker_id: str = "") -> list[dict[str, Any]]:
+    """What was entered of a panel's markers, or of one of them, as `read` takes it."""
+    table = blood_markers.c
+    statement = sa.select(*(table[name] for name in ENTERED), table.decimal_comma).where(
+        table.user_id == UUID(current().subject), table.panel_id == UUID(panel_id), table.deleted_at.is_(None)
+    )
+    if marker_id:
+        statement = statement.where(table.id == UUID(marker_id))
+    return [dict(row) for row in (await connection.execute(statement)).mappings()]
