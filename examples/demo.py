@@ -21,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from examples.apple_health import DayTruth, NightTruth, Truth, write_export
+from examples.demo_labs import enter, print_trends
 from local.__main__ import Interrupted, interruptible
 from local.directory import LocalError, default_directory
 from local.log import MergedLog
@@ -141,15 +142,18 @@ def tell(console: Console, stack: Stack) -> int:
             print(f"vitalis: the import {done.status}: {done.error_message}", file=sys.stderr)
             return 1
         print_account(console, done.result)
+        enter(api)
+        say(console, "Entered the results of three laboratories, in their own units")
+        wrong_labs = list(print_trends(console, api))
         days = list(api.days(first, yesterday))
         nights = list(api.nights(first, yesterday))
     say(console, f"The last {SHOWN_DAYS} days")
     console.print(table(DAYS, days, console.width)[0])
-    wrong = [*compare_account(done, truth), *compare(days, nights, truth, first)]
+    wrong = [*wrong_labs, *compare_account(done, truth), *compare(days, nights, truth, first)]
     for line in wrong:
         print(f"vitalis: {line}", file=sys.stderr)
     if not wrong:
-        say(console, f"These {len(days)} days and {len(nights)} nights, and the account, are what the generator put in")
+        say(console, f"These {len(days)} days, {len(nights)} nights and results, and the account, are what was put in")
     print_ways_on(console, url, email, password)
     return 1 if wrong else 0
 

@@ -193,3 +193,35 @@ def test_from_nothing_to_a_locked_profile_a_change_and_the_profile_before(
     assert wrong.exit_code == 1
     for field in ("meal_plan.daily_calories_min", "secondary_goal"):
         assert field in wrong.stderr
+
+
+def test_lab_results_of_three_laboratories_meet_in_a_trend(stack: Stack, config: Path) -> None:
+    runner = CliRunner(env={"VITALIS_URL": stack.url, "VITALIS_PASSWORD": PASSWORD})
+
+    def run(*arguments: str) -> Result:
+        result = runner.invoke(app, arguments)
+        assert result.exit_code == 0, result.stderr
+        return result
+
+    run("sign-up", "labs@example.com", "--name", "Ada")
+    run("verify-email", wait_for_code(stack.mailbox, "labs@example.com"))
+    run("me", "--set", "biological_sex=female", "--set", "date_of_birth=1990-12-10")
+    run("labs", "add", "Glukose=5,1 mmol/l [3,9-5,5]", "HbA1c=42 mmol/mol", "--date", "2024-05-06", "--lab", "Ring")
+    run("labs", "add", "GLUCOSE=96 mg/dL [65-99]", "HEMOGLOBIN A1c=5.5 %", "--date", "2025-06-12", "--lab", "Quest")
+    added = run("labs", "add", "Glucose=104 mg/dL [70-99]", "Moon dust=3 g", "--date", "2026-06-20", "--fasting")
+    assert "▲" in added.stdout
+    assert "not known" in added.stdout
+    glucose = json.loads(run("labs", "trend", "glucose", "--json").stdout)
+    assert [round(point["value"], 2) for point in glucose["points"]] == [91.88, 96, 104]
+    assert round(json.loads(run("labs", "trend", "Hemoglobin A1c", "--json").stdout)["points"][0]["value"], 1) == 6.0
+    drawn = run("labs", "trend", "glucose", "--unit", "mmol/L").stdout
+    assert drawn.startswith("Glucose, mmol/L\n")
+    assert "5.1 mmol/l, Ring" in drawn.replace("5,1", "5.1")
+    assert [row["raw_name"] for row in json.loads(run("labs", "flags", "--json").stdout)] == ["Glucose"]
+    (newest, _, oldest) = json.loads(run("labs", "--json").stdout)
+    assert (newest["fasting"], newest["sex"], newest["age_years"]) == (True, "female", 35)
+    assert "Glukose" in run("labs", "show", oldest["id"]).stdout
+    repeated = runner.invoke(app, ["labs", "add", "Glucose=104 mg/dL", "--date", "2026-06-20"])
+    assert repeated.exit_code == 1
+    refused = runner.invoke(app, ["labs", "trend", "glucose", "--unit", "furlongs"])
+    assert (refused.exit_code, "mg/dL" in refused.stderr) == (1, True)

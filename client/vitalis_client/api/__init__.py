@@ -9,6 +9,7 @@ import httpx
 from vitalis_client.api.coaching import Coaching
 from vitalis_client.api.health import Health
 from vitalis_client.api.imports import Imports
+from vitalis_client.api.labs import Labs
 from vitalis_client.api.log_in import LogIn
 from vitalis_client.api.onboarding import Onboarding
 from vitalis_client.api.people import People
@@ -52,6 +53,7 @@ class Vitalis(LogIn, People, SecondFactors, Imports, Records):
         self.onboarding = Onboarding(self._http)
         self.coaching = Coaching(self._http)
         self.health = Health(self._http)
+        self.labs = Labs(self._http)
 
     @property
     def base_url(self) -> str:

@@ -11,6 +11,7 @@ from vitalis_client.cli import (
     credentials,
     health,
     imports,
+    labs,
     onboarding,
     people,
     privacy,
@@ -73,6 +74,7 @@ records.add_to(app)
 onboarding.add_to(app)
 coaching.add_to(app)
 health.add_to(app)
+labs.add_to(app)
 sharing.add_to(app)
 privacy.add_to(app)
 audit.add_to(app)
