@@ -51,7 +51,8 @@ async def test_a_biomarker_as_the_dictionary_has_it(ada: As) -> None:
     assert fasting.source.startswith("American Diabetes Association")
     assert ("de", "Blutzucker") in [(alias.language, alias.name) for alias in glucose.aliases]
     assert not glucose.is_qualitative
-    assert not glucose.HasField("variation")
+    assert (glucose.variation.cvi_pct, glucose.variation.cva_pct) == (4.7, 0.58)
+    assert "EuBIVAS" in glucose.variation.source
 
 
 async def test_what_is_open_or_excluded_is_told(ada: As) -> None:

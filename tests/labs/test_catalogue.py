@@ -224,6 +224,14 @@ def test_what_the_specification_names_is_there(category: str) -> None:
         assert CATALOGUE.markers[slug].category == category
 
 
+def test_variation_is_a_share_and_mostly_measured() -> None:
+    """Coefficients of variation in percent; a study that pools others has no measurement's."""
+    variations = [marker.variation for marker in MARKERS if marker.variation]
+    assert all(0 < variation.cvi_pct < 100 for variation in variations)
+    assert all(0 < variation.cva_pct < 100 for variation in variations if variation.cva_pct is not None)
+    assert {"glucose", "hba1c", "creatinine", "tsh", "ldl_cholesterol"} <= {m.slug for m in MARKERS if m.variation}
+
+
 def test_size() -> None:
     assert len(MARKERS) >= 250
     assert set(SPECIFIED) <= set(CATALOGUE.categories)
