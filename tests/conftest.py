@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import outcomes
 from tests.databases import DatabaseServer, ServiceDatabase, embedded_server, external_server
@@ -18,6 +19,9 @@ from tests.databases import DatabaseServer, ServiceDatabase, embedded_server, ex
 # Programs that tests start are no forks that call gRPC; its handlers of fork()
 # would only disturb them.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+# How long an example takes says something of the machine, and of what else it does.
+settings.register_profile("vitalis", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vitalis")
 SERVER = pytest.StashKey[DatabaseServer]()
 INPUT = "vitalis_database_server"
 

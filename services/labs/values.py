@@ -107,6 +107,34 @@ _CAPTION = re.compile(
 )
 
 
+_MOST_DIGITS = 20
+_GROUPED = {
+    ",": (re.compile(r"[+-]?\d{1,3}(,\d{3})+"), re.compile(r"[+-]?\d{1,2}(,\d{2})+,\d{3}")),
+    ".": (re.compile(r"[+-]?\d{1,3}(\.\d{3})+"), re.compile(r"[+-]?\d{1,2}(\.\d{2})+\.\d{3}")),
+}
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_SIGNS = str.maketrans({"–": "-", "—": "-", "−": "-", "‐": "-", "’": "'", "μ": "u", "\u00b5": "u"})
+_FLAG = "|".join(re.escape(text) for text in sorted(_FLAGS, key=len, reverse=True) if text not in "+-")
+_RESULT = re.compile(
+    rf"(?:\(?(?P<flag>[HLA]{{1,2}}|\*+|!)\)?\s*)?(?:(?P<comparator>{_COMPARATOR})\s*)?(?P<flag_after_comparator>\*+)?"
+    rf"(?P<number>{_NUMBER})(?P<rest>(?:[^\d.,].*)?)",
+    re.IGNORECASE,
+)
+_MARKED = re.compile(r"(?P<text>.*[^\s*!])\s*(?:\((?P<flag>HH?|LL?|ABN|ABNORMAL)\)|[*!]+)", re.IGNORECASE)
+_BOTH = re.compile(
+    rf"(?:(?P<low_comparator>{_COMPARATOR})\s*)?(?P<low>{_NUMBER})\s*"
+    r"(?:-|to|bis|and|und|a|à|y|~|\.{2,3})\s*"
+    rf"(?:(?P<high_comparator>{_COMPARATOR})\s*)?(?P<high>{_NUMBER})(?P<rest>(?:[^\d.,].*)?)",
+    re.IGNORECASE,
+)
+_ONE = re.compile(rf"(?P<comparator>{_COMPARATOR})\s*(?P<number>{_NUMBER})(?P<rest>(?:[^\d.,].*)?)", re.IGNORECASE)
+# A laboratory's word about the range itself. Others ("male", "years") say for whom it holds, and are not passed over.
+_VERDICT = re.compile(r"\s*\(?\b(?:optimal|desirable|desired|normal|recommended)\b\)?$", re.IGNORECASE)
+# Numbers whose separator can only be the decimal sign.
+_DECIMAL_COMMA = re.compile(r"(?<![\d.,])(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+|\d{1,3}(?:\.\d{3})+,\d+)(?![\d.,])")
+_DECIMAL_POINT = re.compile(r"(?<![\d.,])(?:\d+\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{1,3}(?:,\d{3})+\.\d+)(?![\d.,])")
+
+
 class NoResult(ValueError):
     """The text says that there is no result, or is none that could be stored."""
 
@@ -331,31 +359,3 @@ def _unit_of_range(text: str) -> str | None:
     """The unit behind a range's bounds; None when something else stands there."""
     words = _VERDICT.sub("", text).strip(" ,;")
     return words if not words or _is_unit(words) else None
-
-
-_MOST_DIGITS = 20
-_GROUPED = {
-    ",": (re.compile(r"[+-]?\d{1,3}(,\d{3})+"), re.compile(r"[+-]?\d{1,2}(,\d{2})+,\d{3}")),
-    ".": (re.compile(r"[+-]?\d{1,3}(\.\d{3})+"), re.compile(r"[+-]?\d{1,2}(\.\d{2})+\.\d{3}")),
-}
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
-_SIGNS = str.maketrans({"–": "-", "—": "-", "−": "-", "‐": "-", "’": "'", "μ": "u", "\u00b5": "u"})
-_FLAG = "|".join(re.escape(text) for text in sorted(_FLAGS, key=len, reverse=True) if text not in "+-")
-_RESULT = re.compile(
-    rf"(?:\(?(?P<flag>[HLA]{{1,2}}|\*+|!)\)?\s*)?(?:(?P<comparator>{_COMPARATOR})\s*)?(?P<flag_after_comparator>\*+)?"
-    rf"(?P<number>{_NUMBER})(?P<rest>(?:[^\d.,].*)?)",
-    re.IGNORECASE,
-)
-_MARKED = re.compile(r"(?P<text>.*[^\s*!])\s*(?:\((?P<flag>HH?|LL?|ABN|ABNORMAL)\)|[*!]+)", re.IGNORECASE)
-_BOTH = re.compile(
-    rf"(?:(?P<low_comparator>{_COMPARATOR})\s*)?(?P<low>{_NUMBER})\s*"
-    r"(?:-|to|bis|and|und|a|à|y|~|\.{2,3})\s*"
-    rf"(?:(?P<high_comparator>{_COMPARATOR})\s*)?(?P<high>{_NUMBER})(?P<rest>(?:[^\d.,].*)?)",
-    re.IGNORECASE,
-)
-_ONE = re.compile(rf"(?P<comparator>{_COMPARATOR})\s*(?P<number>{_NUMBER})(?P<rest>(?:[^\d.,].*)?)", re.IGNORECASE)
-# A laboratory's word about the range itself. Others ("male", "years") say for whom it holds, and are not passed over.
-_VERDICT = re.compile(r"\s*\(?\b(?:optimal|desirable|desired|normal|recommended)\b\)?$", re.IGNORECASE)
-# Numbers whose separator can only be the decimal sign.
-_DECIMAL_COMMA = re.compile(r"(?<![\d.,])(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+|\d{1,3}(?:\.\d{3})+,\d+)(?![\d.,])")
-_DECIMAL_POINT = re.compile(r"(?<![\d.,])(?:\d+\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{1,3}(?:,\d{3})+\.\d+)(?![\d.,])")

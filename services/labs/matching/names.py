@@ -19,7 +19,8 @@ from services.labs.matching.words import (
 LONGEST_NAME = 200
 
 _WORD = re.compile(r"[a-z0-9α-ω]+|[%#]")
-_LETTER_AND_NUMBER = re.compile(r"\b([a-z]) (\d+)\b")
+# `B-12`, `T 3`; but the 25 of `Vitamin D, 25-OH` is the hydroxy group's.
+_LETTER_AND_NUMBER = re.compile(r"\b([a-z])[ -](\d+)\b(?!\W{0,2}(?:oh|hydroxy))")
 _BRITISH = (
     ("haem", "hem"),
     ("oest", "est"),
@@ -72,8 +73,7 @@ def plain(text: str) -> str:
 def name_of(text: str) -> Name:
     """The words of a name. A quotient's are ordered, because LDL/HDL is not HDL/LDL."""
     simple = plain(text).replace("lc/ms/ms", "lcmsms").replace("lc/ms", "lcms")
-    joined = _LETTER_AND_NUMBER.sub(r"\1\2", " ".join(_WORD.findall(simple)))
-    words = tuple(_word(word) for word in joined.split())
+    words = tuple(_word(word) for word in _WORD.findall(_LETTER_AND_NUMBER.sub(r"\1\2", simple)))
     return Name(words, "ratio" in words or "/" in simple)
 
 
