@@ -1,4 +1,4 @@
-"""Onboarding among 100,000 people: one person's requests, at identity's own port, and the plans of their queries."""
+"""Onboarding and coaching among 100,000 people: one person's requests, at identity's own port, and their plans."""
 
 import asyncio
 import time
@@ -9,18 +9,21 @@ import grpc
 import psycopg
 from psycopg import sql
 
-from benchmarks import onboarding
+from benchmarks import onboarding, profiles
 from benchmarks.figures import Figure, percentile
 from benchmarks.people import person
 from benchmarks.stack import describe, running
-from local.keys import caller_key_file
+from local.keys import caller_key_file, vault_keyset_file
 from local.runner import Stack
 from services.kit.caller import Caller, CallerSigner, load_private_key
 
 PEOPLE = 100_000
 RUNS = 3
-# Who is measured, each run others: they walk through all of it.
+# Who is measured, each run others: some walk through all of the onboarding, others have a profile.
 ACTIVE = 60
+ONBOARDING = [str(person(number)) for number in range((RUNS + 1) * ACTIVE)]
+COACHED = [str(person(number)) for number in range(len(ONBOARDING), 2 * len(ONBOARDING))]
+TARGETS = onboarding.TARGETS | profiles.TARGETS
 
 Timed = dict[str, list[list[float]]]
 
@@ -30,14 +33,18 @@ def measure() -> tuple[str, list[Figure]]:
     with running() as stack:
         database = stack.databases["identity"]
         _fill_people(database.migrator)
-        onboarding.fill(database.migrator, PEOPLE, [str(person(number)) for number in range((RUNS + 1) * ACTIVE)])
+        onboarding.fill(database.migrator, PEOPLE, ONBOARDING)
+        profiles.fill(database.migrator, [*ONBOARDING, *COACHED])
+        asyncio.run(profiles.make(database.app, vault_keyset_file(stack.keys, "identity"), COACHED))
+        profiles.lengthen(database.migrator, COACHED[0])
         times = asyncio.run(_measure(stack))
-        refuse_scans(database.app, onboarding.STATEMENTS, str(person(0)))
+        refuse_scans(database.app, onboarding.STATEMENTS, ONBOARDING[0])
+        refuse_scans(database.app, profiles.statements(COACHED[0]), COACHED[0])
         machine = f"{describe(stack)}, {PEOPLE:,} people"
     return machine, [
         Figure(f"{what}, p{percent}", "ms", [percentile(run, percent) for run in runs], "less", target)
         for what, runs in times.items()
-        for percent, target in ((50, None), (95, onboarding.TARGETS.get(what)))
+        for percent, target in ((50, None), (95, TARGETS.get(what)))
     ]
 
 
@@ -60,9 +67,11 @@ async def _measure(stack: Stack) -> Timed:
     signer = CallerSigner("gateway", load_private_key(caller_key_file(stack.keys, "gateway")))
     times: Timed = {}
     async with grpc.aio.insecure_channel(stack.target("identity")) as channel:
-        calls = onboarding.calls(channel, lambda user_id: _metadata(signer, user_id))
+        walks = onboarding.calls(channel, lambda user_id: _metadata(signer, user_id))
+        asks = profiles.calls(channel, lambda user_id: _metadata(signer, user_id), COACHED[0])
         for run in range(RUNS + 1):
-            found = await _timed(calls, [str(person(number)) for number in range(run * ACTIVE, (run + 1) * ACTIVE)])
+            some = slice(run * ACTIVE, (run + 1) * ACTIVE)
+            found = await _timed(walks, ONBOARDING[some]) | await _timed(asks, COACHED[some])
             # The first time much is read from disk and prepared: it is not counted.
             for what, spent in found.items() if run else ():
                 times.setdefault(what, []).append(spent)
