@@ -181,6 +181,13 @@ def test_a_pure_number_has_no_unit() -> None:
             ratio.to_canonical(Decimal("1.1"), printed)
 
 
+def test_a_ph_has_a_unit_that_is_seldom_printed() -> None:
+    for printed in ("", "pH", "pH units", "units", "[pH]"):
+        assert units(canonical_unit='"[pH]"').to_canonical(Decimal("7.4"), printed) == Decimal("7.4")
+    with pytest.raises(UnitRefused):
+        units(canonical_unit='"[pH]"').to_canonical(Decimal("7.4"), "ratio")
+
+
 def test_a_share_is_of_one_kind() -> None:
     ratio = units(canonical_unit='"mg/g{creat}"')
     assert ratio.to_canonical(Decimal(30), "mcg/mg creat") == 30

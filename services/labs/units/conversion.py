@@ -22,10 +22,12 @@ from services.labs.units.ucum import Dimension, Unit, UnknownUnit, parse
 
 # Far more digits than are measured, so that there and back is the same number.
 _CONTEXT = Context(prec=34)
-_PURE_NUMBER = parse("1")
+# What stands for itself when no unit is printed.
+_UNPRINTED = (parse("1"), parse("[pH]"))
 # "Units" of an assay are printed as U or as IU, whichever the laboratory
-# prefers: one stands for the other where the marker has only the other.
-_UNITS = {"U": ("[IU]", "[ARB'U]"), "[IU]": ("U",)}
+# prefers: one stands for the other where the marker has only the other. Those
+# of a pH are called so too.
+_UNITS = {"U": ("[IU]", "[ARB'U]", "[pH]"), "[IU]": ("U",)}
 # An enzyme's U is 1 µmol/min, a katal 1 mol/s (NC-IUBMB).
 _UNITS_IN_KATAL = ("U", Fraction(60_000_000))
 
@@ -64,7 +66,7 @@ class MarkerUnits:
     known: tuple[_Known, ...]
 
     def read(self, printed: str) -> Reading:
-        """What a printed unit means for this marker; none at all is a pure number. Raises UnitRefused."""
+        """What a printed unit means for this marker; none at all is a pure number or a pH. Raises UnitRefused."""
         return _read(self, printed)
 
     def to_canonical(self, value: Decimal, printed: str) -> Decimal:
@@ -106,7 +108,7 @@ def _same_share(one: Unit, other: Unit) -> bool:
 
 def _candidates(printed: str) -> tuple[Unit, ...]:
     if not printed.strip():
-        return (_PURE_NUMBER,)
+        return _UNPRINTED
     try:
         return read_unit(printed)
     except UnknownUnit:
