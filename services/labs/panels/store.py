@@ -80,6 +80,19 @@ async def save_panel(connection: AsyncConnection, values: Mapping[str, Any], *, 
 
     Raises PANEL_REPEATED.
     """
+    if override and (known := await _same(connection, values)):
+        await PANELS.lock(connection, known, "")
+        return await PANELS.change(connection, known, dict(values))
+    try:
+        return await PANELS.insert(connection, dict(values))
+    except IntegrityError as error:
+        if isinstance(error.orig, psycopg.errors.UniqueViolation):
+            raise ServiceError("PANEL_REPEATED", "this panel is there already; send override to change it") from None
+        raise
+
+
+async def _same(connection: AsyncConnection, values: Mapping[str, Any]) -> str | None:
+    """The id of the panel of the same day, laboratory, name, specimen and instant."""
     table = blood_panels.c
     same = [table[name].is_not_distinct_from(sa.bindparam(f"same_{name}", type_=table[name].type)) for name in _SAME]
     day = sa.cast(sa.bindparam("same_date", type_=sa.Text), sa.Date)
@@ -91,23 +104,8 @@ async def save_panel(connection: AsyncConnection, values: Mapping[str, Any], *, 
     )
     parameters = {f"same_{name}": values.get(name) for name in _SAME}
     parameters |= {"owner": current().subject, "same_date": values["collected_date"]}
-    known = (await connection.execute(statement, parameters)).scalar()
-    if known is None:
-        try:
-            return await PANELS.insert(connection, dict(values))
-        except IntegrityError as error:
-            if isinstance(error.orig, psycopg.errors.UniqueViolation):
-                # Somebody stored it in this moment.
-                raise _repeated() from None
-            raise
-    if not override:
-        raise _repeated()
-    await PANELS.lock(connection, known, "")
-    return await PANELS.change(connection, known, dict(values))
-
-
-def _repeated() -> ServiceError:
-    return ServiceError("PANEL_REPEATED", "this panel is there already; send override to change it")
+    known: str | None = (await connection.execute(statement, parameters)).scalar()
+    return known
 
 
 def _writer(*, override: bool) -> ReturningInsert[Any]:
