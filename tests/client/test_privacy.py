@@ -50,7 +50,7 @@ def test_an_export_arrives_as_a_file_and_as_a_link(stack: Stack, api: Vitalis, t
         (user,) = json.loads(archive.read("identity/users.json"))
         assert user["email"] == api.me().email
         manifest = json.loads(archive.read("manifest.json"))
-    assert set(manifest["services"]) == {"identity", "tracking"}
+    assert set(manifest["services"]) == {"identity", "tracking", "labs"}
     assert file.stat().st_mode & 0o077 == 0
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     again = run(stack, "export", str(file))
