@@ -147,7 +147,7 @@ def _explained(stack: Stack, user_id: UUID) -> float:
         **TREND.constants,
     }
     # Written by ourselves, from our own tables.
-    statement: LiteralString = TREND.sql  # type: ignore[assignment]
+    statement: LiteralString = TREND.sql
     with psycopg.connect(stack.databases["labs"].app) as database:
         database.execute("SELECT set_config('app.subject_id', %s, true)", [str(user_id)])
         database.execute(statement, parameters)

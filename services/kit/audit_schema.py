@@ -287,7 +287,13 @@ def uninstall_audit_log() -> None:
 
 
 def audit_table(
-    table: str, *, secret: Sequence[str] = (), noise: Sequence[str] = (), owner: str = "user_id", series: str = ""
+    table: str,
+    *,
+    secret: Sequence[str] = (),
+    noise: Sequence[str] = (),
+    owner: str = "user_id",
+    series: str = "",
+    batches: Sequence[str] = ("insert", "update", "delete"),
 ) -> None:
     """Has every change of the table's rows written into the trail of the person in the column `owner`.
 
@@ -299,13 +305,16 @@ def audit_table(
     several rows, or of a service, is written as one row with their number and
     period, and the import's id if the table has `import_id`. A statement of a
     person on one row is written as that change. Repeating it sets it anew.
+    `batches` are the verbs that this holds for: what a person enters by the
+    dozen is new in the table itself, and changes of it are written row by row.
     """
     lists = ",".join(secret), ",".join((*noise, "updated_at"))
-    if not series:
+    if by_row := [verb for verb in ("insert", "update", "delete") if not series or verb not in batches]:
         op.execute(
-            f"CREATE OR REPLACE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW"
+            f"CREATE OR REPLACE TRIGGER audit AFTER {' OR '.join(by_row)} ON {table} FOR EACH ROW"
             f" EXECUTE FUNCTION audit_row({_literals(table, owner, *lists)})"
         )
+    if not series:
         return
     columns = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
     arguments = _literals(table, owner, *lists, series, "import_id" if "import_id" in columns else "")
@@ -314,7 +323,8 @@ def audit_table(
         "update": "OLD TABLE AS old_rows NEW TABLE AS new_rows",
         "delete": "OLD TABLE AS old_rows",
     }
-    for verb, tables in seen.items():
+    for verb in batches:
+        tables = seen[verb]
         op.execute(
             f"CREATE OR REPLACE TRIGGER audit_{verb} AFTER {verb} ON {table} REFERENCING {tables}"
             f" FOR EACH STATEMENT EXECUTE FUNCTION audit_series({arguments})"

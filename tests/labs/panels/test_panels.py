@@ -407,3 +407,24 @@ async def test_sixty_markers_are_one_row_each_in_one_call(ada: As) -> None:
     answer = await ada.enter("2026-11-18", *told)
     assert [marker.raw_name for marker in answer.markers] == [marker["raw_name"] for marker in told]
     assert len(await markers_of(ada, panel_id=answer.blood_panel.id, page_size=100)) == 60
+
+
+async def test_the_trail_has_a_report_as_one_row_and_every_correction_by_itself(labs: Running, ada: As) -> None:
+    sodium = {"raw_name": "Sodium", "value": "140", "unit": "mmol/L"}
+    answer = await ada.enter("2026-11-18", GLUCOSE, sodium)
+    await update_marker(ada, answer.markers[0], value="95")
+    await ada.panels("DeleteBloodPanel", id=answer.blood_panel.id)
+    with psycopg.connect(labs.database.migrator_url) as owner:
+        trail = owner.execute(
+            "SELECT action, record_id, old_values, new_values FROM audit_log"
+            " WHERE user_id = %s AND table_name = 'blood_markers' ORDER BY created_at",
+            [ada.id],
+        ).fetchall()
+    batch, correction, *deletions = trail
+    dates = {"first_date": "2026-11-18", "last_date": "2026-11-18"}
+    assert batch == ("BATCH", None, None, {"operation": "INSERT", "rows": 2, **dates})
+    assert correction[:2] == ("UPDATE", answer.markers[0].id)
+    assert (correction[2]["value"], correction[3]["value"]) == ("99", "95")
+    assert {(action, record) for action, record, _, _ in deletions} == {
+        ("UPDATE", marker.id) for marker in answer.markers
+    }

@@ -158,8 +158,10 @@ def upgrade() -> None:
     for table in ("blood_panels", "blood_markers"):
         protect(table, verbs="SELECT, INSERT, UPDATE")
     protect("doctor_visit_panels", verbs="SELECT, INSERT, DELETE")
-    for table in ("blood_panels", "blood_markers", "doctor_visit_panels"):
+    for table in ("blood_panels", "doctor_visit_panels"):
         audit_table(table)
+    # A report's markers are new in the table itself; what is written over is kept marker by marker.
+    audit_table("blood_markers", series="collected_date", batches=["insert"])
 
 
 def downgrade() -> None:
