@@ -6,6 +6,7 @@ keys/             Ed25519 keys of the processes, master keys of encrypted column
 mail/             mail to people, unless IDENTITY_SMTP_URL says otherwise
 postgres/         the embedded server's own files
 objects/          uploaded files, unless TRACKING_OBJECT_STORE_URL says otherwise
+documents/        people's documents, unless LABS_OBJECT_STORE_URL says otherwise
 """
 
 import fcntl

@@ -269,6 +269,8 @@ class Stack:
             fixed["IDENTITY_MAILBOX"] = str(private_directory(self.mailbox))
         if prefix == "tracking":
             usual["TRACKING_OBJECT_STORE_URL"] = private_directory(self.directory.path / "objects").as_uri()
+        if prefix == "labs":
+            usual["LABS_OBJECT_STORE_URL"] = private_directory(self.directory.path / "documents").as_uri()
         given = {key: value for key, value in os.environ.items() if key in usual}
         return usual | given | self._settings | fixed
 

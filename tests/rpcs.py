@@ -194,7 +194,8 @@ def single(field: Any, rules: Any) -> Any:
     if kind == field.TYPE_STRING:
         return text(rules.string)
     if kind == field.TYPE_BYTES:
-        return b"sample"
+        # What any upload takes.
+        return b"%PDF-1.7 sample"
     if kind == field.TYPE_BOOL:
         return True
     limits = getattr(rules, rules.WhichOneof("type") or "int32")

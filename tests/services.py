@@ -46,7 +46,12 @@ def tracking_settings(directory: Path, **common: Any) -> TrackingSettings:
 
 
 def labs_settings(directory: Path, **common: Any) -> LabsSettings:
-    return LabsSettings(vault_keyset_file=write_keyset(directory / "labs-vault.json"), **common)
+    usual = {"object_store_url": f"file://{directory}/documents", "document_max_bytes": 2**20}
+    return LabsSettings(
+        vault_keyset_file=write_keyset(directory / "labs-vault.json"),
+        scratch_directory=directory,
+        **{**usual, **common},
+    )
 
 
 SERVICES: dict[str, tuple[Service[Any], Callable[..., ServiceSettings]]] = {

@@ -23,6 +23,8 @@ SUSPICIOUS = re.compile("hash|secret|token|password|(^|_)key")
 HARMLESS = {
     "biomarker_aliases.alias_key": "the words of the alias itself",
     "blood_markers.marker_key": "the marker's own name",
+    "documents.s3_key": "where the file is, not what opens it",
+    "documents.file_sha256": "of what the person brought themselves",
     "imports.object_key": "where the file is, not what opens it",
     "imports.file_sha256": "of what the person brought themselves",
 }

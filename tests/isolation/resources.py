@@ -11,7 +11,7 @@ from psycopg import sql
 from services.kit.caller import Caller
 from services.kit.database import uuid7
 from tests.databases import ServiceDatabase
-from tests.harness import Running, person, service
+from tests.harness import Running, drain, person, service
 from tests.identity.coaching.coached import coached
 from tests.identity.conftest import Identity
 from tests.identity.factors import BY_PASSWORD, somebody
@@ -184,6 +184,21 @@ async def _measured(running: Running) -> Owned:
     return Owned(owner, _first_id(await call(running, listed, owner)))
 
 
+async def _documented(running: Running) -> Owned:
+    """Somebody who has uploaded a document, whose reading waits."""
+    owner = person()
+    create = next(rpc for rpc in rpcs() if rpc.method.name == "CreateDocument")
+    return Owned(owner, (await call(running, create, owner, request_id=REQUEST_ID)).document.id)
+
+
+async def _read(running: Running) -> Owned:
+    """Somebody with a document that nothing could be read in, and a value that they have entered."""
+    owner, document_id = await make("documents", running)
+    await drain(running)
+    create = next(rpc for rpc in rpcs() if rpc.method.name == "CreateDocumentValue")
+    return Owned(owner, (await call(running, create, owner, id=document_id)).document_value.id)
+
+
 def _as(collection: str) -> Maker:
     async def maker(running: Running) -> Owned:
         return await make(collection, running)
@@ -231,6 +246,8 @@ MAKERS: dict[str, Maker] = {
     "blood-markers": _measured,
     "biomarkers": _measured,
     "": _anything,
+    "documents": _documented,
+    "document-values": _read,
     "audit-trail": _registered,
     "profile": _coached,
     "coaching-context": _coached,

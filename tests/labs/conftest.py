@@ -14,6 +14,10 @@ from vitalis.labs.v1 import (
     biomarker_aliases_pb2_grpc,
     biomarkers_pb2_grpc,
     body_composition_pb2_grpc,
+    document_values_pb2,
+    document_values_pb2_grpc,
+    documents_pb2,
+    documents_pb2_grpc,
     epigenetics_pb2_grpc,
     matching_pb2_grpc,
     panels_pb2,
@@ -39,6 +43,8 @@ class As:
         self._matching = matching_pb2_grpc.MatchingServiceStub(labs.channel)
         self._panels = panels_pb2_grpc.PanelsServiceStub(labs.channel)
         self._trends = trends_pb2_grpc.TrendsServiceStub(labs.channel)
+        self._documents = documents_pb2_grpc.DocumentsServiceStub(labs.channel)
+        self._document_values = document_values_pb2_grpc.DocumentValuesServiceStub(labs.channel)
         self.id = caller.subject
 
     def aliases(self, rpc: str, request: Any) -> Any:
@@ -79,6 +85,17 @@ class As:
             request_id=request_id,
         )
         return answer
+
+    def documents(self, rpc: str, **given: Any) -> Any:
+        request = getattr(documents_pb2, f"{rpc}Request")(user_id=self.id, **given)
+        return getattr(self._documents, rpc)(request, metadata=self._metadata, timeout=30)
+
+    def upload(self, requests: Any) -> Any:
+        return self._documents.CreateDocument(requests, metadata=self._metadata, timeout=30)
+
+    def document_values(self, rpc: str, **given: Any) -> Any:
+        request = getattr(document_values_pb2, f"{rpc}Request")(user_id=self.id, **given)
+        return getattr(self._document_values, rpc)(request, metadata=self._metadata, timeout=30)
 
 
 @pytest.fixture

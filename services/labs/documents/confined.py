@@ -26,9 +26,18 @@ LIMITS = Limits()
 
 async def parse_confined(path: Path, limits: Limits = LIMITS) -> dict[str, Any]:
     """What `parse.parse` says of the file; "unreadable" where a limit was reached. Ends the process when cancelled."""
+    return await _run(limits, path)
+
+
+async def draw_confined(path: Path, folder: Path, limits: Limits = LIMITS) -> dict[str, Any]:
+    """What `parse.draw` says of the file, whose pages are in the folder then; as confined as `parse_confined`."""
+    return await _run(limits, path, folder)
+
+
+async def _run(limits: Limits, path: Path, *drawn_into: Path) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.labs.documents.parse"),
-        *(str(path), str(limits.memory_bytes), str(limits.processor_seconds)),
+        *(str(path), str(limits.memory_bytes), str(limits.processor_seconds), *map(str, drawn_into)),
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=DEVNULL,

@@ -12,6 +12,7 @@ import pypdfium2
 from pdfminer.pdfdocument import PDFPasswordIncorrect
 from pdfplumber.page import Page
 from pdfplumber.utils.exceptions import PdfminerException
+from PIL import Image
 
 from services.labs.documents.pages import Line, Word, lines_of
 from services.labs.reports import UnreadableReportError
@@ -22,6 +23,9 @@ MAX_CHARACTERS_ON_PAGE = 50_000
 # Dots per inch at which Tesseract reads print best; points are 72 to the inch.
 OCR_DPI = 300
 OCR_SECONDS = 60
+# What somebody who looks at a page can read, and how many pages they are shown.
+DRAWN_DPI = 150
+MOST_DRAWN = 20
 # Letter and A4 are below; what a page claims to be above that is drawn smaller.
 MAX_SIDE_POINTS = 1500
 
@@ -109,3 +113,32 @@ def _ocr(picture: Path, scale: float) -> Iterator[Word]:
         if text and float(row["conf"]) >= 0:
             left, top, width, height = (int(row[name]) / scale for name in ("left", "top", "width", "height"))
             yield Word(text, left, top, left + width, top + height, float(row["conf"]) / 100)
+
+
+def draw_pages(path: Path, folder: Path) -> int:
+    """Draws a PDF's first pages as `<number>.png`; how many. Raises UnreadableReportError."""
+    try:
+        document = pypdfium2.PdfDocument(path)
+        try:
+            count = min(len(document), MOST_DRAWN)
+            for number in range(count):
+                page = document[number]
+                scale = DRAWN_DPI / 72 * min(1.0, MAX_SIDE_POINTS / max(page.get_size()))
+                page.render(scale=scale).to_pil().save(folder / f"{number + 1}.png")
+        finally:
+            document.close()
+    except (pypdfium2.PdfiumError, MemoryError, OSError, ValueError, ZeroDivisionError):
+        raise UnreadableReportError("the document's pages cannot be drawn") from None
+    return count
+
+
+def draw_picture(path: Path, folder: Path) -> int:
+    """Draws a picture as `1.png`. Raises UnreadableReportError."""
+    try:
+        with Image.open(path) as picture:
+            picture.thumbnail((DRAWN_DPI * MAX_SIDE_POINTS // 72,) * 2)
+            picture.convert("RGB").save(folder / "1.png")
+    # Pillow raises SyntaxError for some broken PNGs, and an error of its own for a bomb.
+    except (Image.DecompressionBombError, SyntaxError, MemoryError, OSError, ValueError):
+        raise UnreadableReportError("the picture cannot be drawn") from None
+    return 1

@@ -1,0 +1,68 @@
+"""A document's values in the database: written together, and judged anew after every correction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.kit.caller import current
+from services.kit.database import changed_at, uuid7_texts
+from services.kit.errors import ServiceError
+from services.labs.documents.review import DERIVED, judge_values
+from services.labs.documents.tables import DOCUMENTS, document_values
+from vitalis.labs.v1 import documents_pb2
+
+IN_REVIEW = ("needs_review", "failed")
+_ENTERED = (
+    *("raw_name", "sub_panel", "specimen", "loinc_code", "value", "unit", "ref_range_text", "flag", "confidence"),
+    "deleted_at",
+)
+
+
+def of_document(document_id: str) -> sa.ColumnElement[bool]:
+    table = document_values.c
+    return (table.user_id == UUID(current().subject)) & (table.document_id == UUID(document_id))
+
+
+async def lock_in_review(
+    connection: AsyncConnection, document_id: str, etag: str = "", *, failed: bool = True
+) -> documents_pb2.Document:
+    """The document, locked until the transaction ends. Raises NOT_FOUND, ETAG_MISMATCH and DOCUMENT_NOT_IN_REVIEW."""
+    document: documents_pb2.Document = await DOCUMENTS.lock(connection, document_id, etag)
+    if document.parse_status not in (IN_REVIEW if failed else IN_REVIEW[:1]):
+        raise not_in_review(document.parse_status)
+    return document
+
+
+def not_in_review(status: str) -> ServiceError:
+    why = {
+        "confirmed": "the document is confirmed: what it has become is changed there",
+        "failed": "nothing could be read in the document: enter its values by hand first",
+    }
+    return ServiceError("DOCUMENT_NOT_IN_REVIEW", why.get(status, "the document is still being read"))
+
+
+async def insert_values(connection: AsyncConnection, document_id: str, values: Sequence[dict[str, Any]]) -> None:
+    """Stores the values of a document that had none."""
+    if values:
+        owner = {"user_id": UUID(current().subject), "document_id": UUID(document_id)}
+        ids = uuid7_texts(len(values))
+        rows = [{"id": UUID(new), **owner, **value} for new, value in zip(ids, values, strict=True)]
+        await connection.execute(sa.insert(document_values), rows)
+
+
+async def judge_again(connection: AsyncConnection, document_id: str, aliases: Mapping[str, str]) -> None:
+    """Sets what follows from a document's values, as they are now, where it has changed. The document is locked."""
+    table = document_values.c
+    columns = [table[name] for name in ("id", *_ENTERED, *DERIVED)]
+    mine = sa.select(*columns).where(of_document(document_id)).order_by(table.position, table.id)
+    rows = [row._asdict() for row in (await connection.execute(mine)).all()]
+    for row, found in zip(rows, judge_values(rows, aliases), strict=True):
+        if any(row[name] != found[name] for name in DERIVED if name != "match_confidence") or (
+            float(row["match_confidence"] or 0) != float(found["match_confidence"] or 0)
+        ):
+            same = of_document(document_id) & (table.id == row["id"])
+            changed = found | {"updated_at": changed_at(document_values)}
+            await connection.execute(sa.update(document_values).where(same).values(changed))
