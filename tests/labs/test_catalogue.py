@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from services.labs.units import compile_units
 
 CATALOGUE = catalogue()
 MARKERS = list(CATALOGUE.markers.values())
+LOINC_NOTES = Path(__file__).parents[2] / "docs/labs/loinc.md"
 
 # Standard atomic weights, abridged to the digits that molar masses here need:
 # IUPAC Commission on Isotopic Abundances and Atomic Weights, 2021.
@@ -73,7 +75,7 @@ UNITS_OF_PROPERTY = {
     "MCnc": r"[munpk]?g/[dm]?L(\{FEU\})?",
     "SCnc": r"([mun]?p?mol|m?eq)/[dm]?L",
     "ACnc": r"([mkun]?\[IU\]|k?\[arb'U\]|U)/m?L|\[[GM]PL'U\]",
-    "CCnc": r"k?U/L|[un]kat/L|ng/mL/h",
+    "CCnc": r"k?U/L|[un]kat/L|ng/mL/h|nmol/min/mL",
     "NCnc": r"(10\*\d+)?/[un]?L|\{copies\}/mL",
     "NFr": "%",
     "MFr": "%",
@@ -110,7 +112,7 @@ OF_WORDS = {"PrThr", "Type", "Aper", "Prid"}
 SYSTEMS = {
     "serum": {"Ser/Plas", "Ser", "Ser/Plas/Bld", "Bld", "PlasV"},
     "plasma": {"Plas", "PPP", "Ser/Plas", "Bld", "PlasV"},
-    "blood": {"Bld", "BldV", "BldC", "RBC", "PPP"},
+    "blood": {"Bld", "BldV", "BldC", "Bld/Tiss", "RBC", "PPP"},
     "arterial_blood": {"BldA"},
     "red_cells": {"RBC"},
     "urine": {"Urine", "Urine sed"},
@@ -125,6 +127,12 @@ def test_no_loinc_twice_and_every_check_digit_right() -> None:
     codes = [term.code for term in terms()]
     assert [code for code, times in Counter(codes).items() if times > 1] == []
     assert [code for code in codes if check_digit(code) != int(code[-1])] == []
+
+
+def test_markers_without_a_code_are_those_that_are_said_to_have_none() -> None:
+    said = re.split(r"^## ", LOINC_NOTES.read_text(encoding="utf-8"), flags=re.M)
+    (left_empty,) = [section for section in said if section.startswith("Left empty")]
+    assert Counter(re.findall(r"`(\w+)`", left_empty)) == Counter(m.slug for m in MARKERS if not m.loinc)
 
 
 @pytest.mark.parametrize("marker", MARKERS, ids=lambda marker: marker.slug)
