@@ -27,6 +27,7 @@ from local.postgres import HOST, SUPERUSER, Postgres, free_port
 from local.process import Child, Program, Watchdog
 from services.kit import migrate
 from services.kit.roles import app_role, ensure_service_database, migrator_role
+from services.labs.biomarkers import store as biomarkers
 
 SERVICES = ("identity", "tracking", "labs")
 WORKERS = SERVICES
@@ -138,6 +139,7 @@ class Stack:
             self.databases[service] = Urls(*ensure_service_database(admin_url, service, passwords))
             self._show("migrate", f"{service} database")
             migrate.upgrade(self.databases[service].migrator, service)
+        biomarkers.refresh(self.databases["labs"].migrator)
 
     def make_admin(self, email: str) -> int:
         """Makes somebody an administrator, once prepared; the exit code of identity's command."""

@@ -1,7 +1,7 @@
 """Brings the dictionary's copy in the database to what the files of this version say.
 
-A migration does it for a new database, `python -m services.labs
-load-biomarkers` after the files have changed; both may be repeated.
+A migration does it for a new database, `make up` at every start and `python -m
+services.labs load-biomarkers` by hand; all may be repeated.
 """
 
 import sys
@@ -69,11 +69,16 @@ def load_biomarkers(arguments: Sequence[str]) -> None:
     if arguments:
         sys.exit("usage: python -m services.labs load-biomarkers")
     settings = load(MigrateSettings, "LABS_")
-    url = sa.make_url(settings.migrator_database_url.get_secret_value()).set(drivername="postgresql+psycopg")
+    changed = refresh(settings.migrator_database_url.get_secret_value())
+    print(f"{len(catalogue().markers)} biomarkers, {changed} changed")
+
+
+def refresh(migrator_url: str) -> int:
+    """Stores this version's dictionary in labs' database; how many rows it changed."""
+    url = sa.make_url(migrator_url).set(drivername="postgresql+psycopg")
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     with engine.begin() as connection:
-        changed = store(connection, catalogue())
-    print(f"{len(catalogue().markers)} biomarkers, {changed} changed")
+        return store(connection, catalogue())
 
 
 def _row(marker: Marker) -> dict[str, Any]:
