@@ -5,7 +5,7 @@ carries the gRPC code (and, where it differs, the HTTP status) of every reason,
 so that code only names the reason: `raise ServiceError("NOT_FOUND", "…")`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +22,11 @@ UNSENT = 'Failed "execute_batch"'
 # What tells somebody who is known that something is not theirs; it is recorded in their audit trail.
 DENIALS = frozenset({"SCOPE_MISSING", "SUBJECT_MISMATCH"})
 CODES = {code.value[0]: code for code in grpc.StatusCode}
+# An error travels in headers, of which a peer may refuse more than 8 KiB. In them bytes grow by a third, and what is
+# not ASCII in the message threefold.
+MOST_VIOLATIONS = 50
+MOST_VIOLATION_BYTES = 4200
+MOST_TEXT_BYTES = 400
 # https://cloud.google.com/apis/design/errors: the HTTP status of each gRPC code.
 HTTP_STATUS = {
     "OK": 200,
@@ -134,25 +139,38 @@ def not_found(what: str) -> ServiceError:
 
 
 def to_status(error: ServiceError) -> status_pb2.Status:
-    """The error as `google.rpc.Status` with ErrorInfo, BadRequest and RetryInfo."""
+    """The error as `google.rpc.Status` with ErrorInfo, BadRequest and RetryInfo; as much of it as can be sent."""
     details = [any_pb2.Any() for _ in range(1 + bool(error.violations) + (error.retry_after_seconds is not None))]
     details[0].Pack(
         error_details_pb2.ErrorInfo(reason=error.reason.name, domain=error.reason.domain, metadata=error.metadata)
     )
     if error.violations:
-        details[1].Pack(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-                    for v in error.violations
-                ]
-            )
-        )
+        details[1].Pack(error_details_pb2.BadRequest(field_violations=_sendable(error.violations)))
     if error.retry_after_seconds is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(round(error.retry_after_seconds * 1000))
         details[-1].Pack(error_details_pb2.RetryInfo(retry_delay=delay))
-    return status_pb2.Status(code=error.reason.code.value[0], message=error.message, details=details)
+    return status_pb2.Status(code=error.reason.code.value[0], message=_short(error.message), details=details)
+
+
+def _sendable(violations: Sequence[Violation]) -> Iterator[error_details_pb2.BadRequest.FieldViolation]:
+    room = MOST_VIOLATION_BYTES
+    for violation in violations[:MOST_VIOLATIONS]:
+        sent = error_details_pb2.BadRequest.FieldViolation(
+            field=violation.field, description=_short(violation.description)
+        )
+        room -= sent.ByteSize()
+        if room < 0:
+            return
+        yield sent
+
+
+def _short(text: str) -> str:
+    """A text that may quote what was sent, such as a path, cut where it is too long."""
+    encoded = text.encode()
+    if len(encoded) <= MOST_TEXT_BYTES:
+        return text
+    return encoded[: MOST_TEXT_BYTES - 3].decode(errors="ignore") + "…"
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:

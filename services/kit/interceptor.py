@@ -264,7 +264,7 @@ class _Method:
             )
         if violations:
             first = violations[0]
-            raise ServiceError("INVALID_FIELD", f"{first.field}: {first.description}", violations=violations[:50])
+            raise ServiceError("INVALID_FIELD", f"{first.field}: {first.description}", violations=violations)
 
     def documented(self, error: ServiceError, caller: Caller) -> ServiceError:
         """The error itself, or INTERNAL if the proto does not say that this RPC answers it."""

@@ -1,6 +1,8 @@
 """An error's journey over the wire and back, and what broken connections amount to."""
 
+import base64
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -43,6 +45,21 @@ def test_an_error_arrives_as_it_was_sent(
     assert arrived.reason == sent.reason
     assert (arrived.message, arrived.violations, arrived.metadata) == (message, tuple(violations), metadata)
     assert arrived.retry_after_seconds == retry_after
+
+
+@given(st.text("aä😀%", max_size=3000), st.integers(0, 300), st.integers(0, 200), st.integers(0, 600))
+def test_an_error_fits_into_the_headers_that_peers_take(
+    text: str, count: int, name_length: int, description_length: int
+) -> None:
+    violations = [Violation("f" * name_length, "é" * description_length)] * count
+    sent = rpc_status.to_status(to_status(ServiceError("UNAVAILABLE", text, violations=violations)))
+    metadata: Any = sent.trailing_metadata
+    details = sum(len(base64.b64encode(value)) for _, value in metadata)
+    # HTTP/2 as gRPC speaks it: the message in per cent notation, the details in Base64; 8 KiB with all other headers.
+    assert len(quote(str(sent.details))) + details < 7500
+    arrived = received(to_status(ServiceError("UNAVAILABLE", text, violations=violations)))
+    assert bool(arrived.violations) == bool(violations)
+    assert arrived.message.rstrip("…") == text[: len(arrived.message.rstrip("…"))]
 
 
 @pytest.mark.parametrize(

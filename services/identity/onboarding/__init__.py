@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from services.identity.base import IDEMPOTENCY_KEYS
-from services.identity.onboarding.answers import MOST_VIOLATIONS, SECTIONS, assess, with_section
+from services.identity.onboarding.answers import SECTIONS, assess, with_section
 from services.identity.onboarding.definitions import Flows, Step
 from services.identity.onboarding.store import FIND, Onboarding, lock, read, refuse_completed, write
 from services.kit.caller import current
@@ -135,7 +135,5 @@ def _answered(
     else:
         wrong += [Violation(f"answers.{each.field}", each.description) for each in missing.get(step.number, ())]
     if wrong:
-        raise ServiceError(
-            "INVALID_FIELD", f"{wrong[0].field}: {wrong[0].description}", violations=wrong[:MOST_VIOLATIONS]
-        )
+        raise ServiceError("INVALID_FIELD", f"{wrong[0].field}: {wrong[0].description}", violations=wrong)
     return answers, missing

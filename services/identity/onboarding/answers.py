@@ -18,8 +18,6 @@ from vitalis.identity.v1 import onboarding_pb2 as pb
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
 SECTIONS = tuple(pb.OnboardingAnswers.DESCRIPTOR.fields_by_name)
-# An error is sent in a header, which has a limit; as many as the interceptor tells.
-MOST_VIOLATIONS = 50
 REQUIRED = RequiredFields()
 VALIDATOR = Validator()
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.coaching_profile import changes, store
 from services.identity.health_profile.profile import write_health_profile
-from services.identity.onboarding.answers import MOST_VIOLATIONS, compose, only, to_text
+from services.identity.onboarding.answers import compose, only, to_text
 from services.identity.onboarding.definitions import CONFIRMATION, Flows
 from services.identity.onboarding.outcome import COACHING_PROFILE, HEALTH_PROFILE, LIFESTYLE_BASELINE
 from services.identity.onboarding.store import SUBJECT, Onboarding, lock, note_steps, seal
@@ -53,7 +53,8 @@ class Confirmation:
     async def _complete(self, connection: AsyncConnection, onboarding: Onboarding, row_id: UUID) -> None:
         # What was answered is in the profiles now; what tracking has not got yet stays until it has.
         rest = only(onboarding.flow, onboarding.answers, LIFESTYLE_BASELINE)
-        now = sa.func.now()
+        # As in store.py: the onboarding may have begun after this transaction.
+        now = sa.func.greatest(sa.func.now(), onboarding_states.c.started_at)
         complete = (
             sa.update(onboarding_states)
             .where(SUBJECT)
@@ -67,7 +68,7 @@ class Confirmation:
         )
         await connection.execute(complete, {"subject": onboarding.user_id})
         person = sa.update(users).where(users.c.id == onboarding.user_id)
-        await connection.execute(person.values(onboarding_completed_at=now, updated_at=changed_at(users)))
+        await connection.execute(person.values(onboarding_completed_at=sa.func.now(), updated_at=changed_at(users)))
         last = onboarding.flow.by_name[CONFIRMATION]
         await note_steps(connection, onboarding.user_id, row_id, onboarding.flow, [(last, True)])
         whose = {"user_id": onboarding.user_id, "onboarding_id": str(row_id)}
@@ -81,6 +82,6 @@ def incomplete(onboarding: Onboarding) -> ServiceError:
     return ServiceError(
         "ONBOARDING_INCOMPLETE",
         f"the onboarding is not complete: {first.name} is next",
-        violations=missing[:MOST_VIOLATIONS],
+        violations=missing,
         metadata={"expected_step": str(first.number), "expected_step_name": first.name},
     )
