@@ -59,7 +59,8 @@ UPSERT = _INSERT.on_conflict_do_update(
     index_elements=["user_id"],
     set_={
         **{name: _INSERT.excluded[name] for name in WRITTEN},
-        "last_activity_at": sa.func.now(),
+        # A transaction that waited for the person may be older than what it finds.
+        "last_activity_at": sa.func.greatest(sa.func.now(), onboarding_states.c.started_at),
         "updated_at": changed_at(onboarding_states),
     },
 ).returning(onboarding_states.c.started_at, onboarding_states.c.last_activity_at, onboarding_states.c.device_type)
@@ -69,7 +70,9 @@ NOTE_STEPS = sa.text(
     " FROM unnest(CAST(:steps AS smallint[]), CAST(:names AS text[]), CAST(:done AS boolean[]))"
     " AS come_to (step, name, is_done)"
     " ON CONFLICT (user_id, onboarding_id, flow_version, step) DO UPDATE"
-    " SET completed_at = coalesce(onboarding_step_events.completed_at, excluded.completed_at)"
+    " SET completed_at = coalesce(onboarding_step_events.completed_at,"
+    " CASE WHEN excluded.completed_at IS NOT NULL"
+    " THEN greatest(excluded.completed_at, onboarding_step_events.started_at) END)"
 )
 LONGEST_USER_AGENT, LONGEST_SESSION_ID = 1000, 255
 

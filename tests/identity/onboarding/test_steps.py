@@ -160,6 +160,36 @@ async def test_the_first_step_on_two_devices_at_once(identity: Identity, ada: On
     assert len(rows(identity, "onboarding_states")) == 1
 
 
+async def test_a_device_that_waited_for_one_that_began_later(identity: Identity, ada: Onboarder) -> None:
+    await ada.save("welcome")
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        owner.execute("SELECT 1 FROM users WHERE id = %s FOR UPDATE", [ada.user_id])
+        saving = asyncio.create_task(ada.save("fitness_experience"))
+        await waiting(identity, 1)
+        # What the other device has begun meanwhile, after this one's transaction.
+        for statement in (
+            "UPDATE onboarding_states SET started_at = clock_timestamp(), last_activity_at = clock_timestamp()",
+            "UPDATE onboarding_step_events SET started_at = clock_timestamp() WHERE completed_at IS NULL",
+        ):
+            owner.execute(statement.encode())
+        owner.commit()
+    state = (await saving).state
+    assert state.current_step_name == "goals"
+    assert state.last_activity_at == state.started_at
+
+
+async def waiting(identity: Identity, sessions: int) -> None:
+    """Until that many wait for a lock of the database's."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND cardinality(pg_blocking_pids(pid)) > 0"
+    )
+    async with asyncio.timeout(30):
+        with psycopg.connect(identity.database.migrator_url, autocommit=True) as owner:
+            while owner.execute(query).fetchall() != [(sessions,)]:
+                await asyncio.sleep(0.01)
+
+
 async def test_a_repeat_answers_as_the_first_time_and_does_nothing(identity: Identity, ada: Onboarder) -> None:
     first = await ada.save("welcome", request_id="once")
     assert await ada.save("welcome", request_id="once") == first
