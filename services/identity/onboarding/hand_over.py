@@ -11,7 +11,7 @@ from services.identity.onboarding.definitions import Flows
 from services.identity.onboarding.outcome import LIFESTYLE_BASELINE
 from services.identity.onboarding.store import SUBJECT, opened
 from services.identity.onboarding.tables import onboarding_states
-from services.identity.users import timestamp
+from services.identity.users import timestamp, users
 from services.kit.database import Database, changed_at
 from services.kit.errors import from_rpc_error
 from services.kit.jobs import Jobs, Task
@@ -29,7 +29,13 @@ FIND = sa.select(
     onboarding_states.c.flow_version,
     onboarding_states.c.completed_at,
     wrapped_key(),
-).where(SUBJECT, THIS_ONE, onboarding_states.c.step_data.is_not(None))
+).where(
+    SUBJECT,
+    THIS_ONE,
+    onboarding_states.c.step_data.is_not(None),
+    # Of somebody who is being erased tracking has nothing any more.
+    sa.exists().where(users.c.id == onboarding_states.c.user_id, users.c.deleted_at.is_(None)),
+)
 
 
 class HandOver:

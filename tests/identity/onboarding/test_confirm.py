@@ -272,6 +272,18 @@ async def test_what_was_handed_over_but_not_noted_is_not_doubled(two: tuple[Two,
     assert query(identity.database, "SELECT step_data FROM onboarding_states") == [(None,)]
 
 
+async def test_nothing_is_handed_over_of_somebody_who_is_being_erased(two: tuple[Two, Identity]) -> None:
+    both, identity = two
+    ada = await somebody(identity)
+    await ada.finish()
+    # As the first pass of an erasure does; between tracking's part of the second one and its end it is still so.
+    closed = "UPDATE users SET deleted_at = now(), account_status = 'deleted' WHERE id = %s RETURNING 1"
+    query(identity.database, closed, ada.user_id)
+    await drain(identity.running)
+    assert query(identity.database, "SELECT status::text FROM procrastinate_jobs") == []
+    assert await both.baselines(ada.caller) == []
+
+
 async def test_a_service_that_is_not_told_of_tracking_keeps_it(identity: Identity, ada: Onboarder) -> None:
     await ada.finish()
     await drain(identity.running)
