@@ -45,7 +45,8 @@ def violations(profile: CoachingProfile, before: CoachingProfile | None = None) 
 
 
 def _goals(profile: CoachingProfile, before: CoachingProfile) -> Iterator[Violation]:
-    primary = profile.primary_goal
+    # What is on no list breaks a rule of the proto, and none here.
+    primary = profile.primary_goal if profile.primary_goal in REFERENCE.excludes else ""
     if primary and profile.secondary_goal:
         yield from _beside(primary, profile.secondary_goal, "secondary_goal")
     if identical := _repeated([goal.id for goal in profile.goals if goal.id]):
@@ -63,8 +64,8 @@ def _goals(profile: CoachingProfile, before: CoachingProfile) -> Iterator[Violat
     for index in leading[1:]:
         yield Violation(f"goals[{index}].goal_type", f"there is one active primary goal, and goals[{leading[0]}] is it")
     for index in leading[:1]:
-        serves = REFERENCE.serves[profile.goals[index].goal_category]
-        if primary and primary not in serves:
+        serves = REFERENCE.serves.get(profile.goals[index].goal_category)
+        if primary and serves is not None and primary not in serves:
             yield Violation(
                 f"goals[{index}].goal_category", f"does not serve primary_goal; it would serve {_or(serves)}"
             )

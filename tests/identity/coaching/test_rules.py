@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.identity.coaching_profile import rules
+from services.identity.coaching_profile.changes import violations
 from services.identity.coaching_profile.settle import settle
 from services.kit.database import now
 from tests.harness import failure
@@ -60,6 +61,17 @@ BROKEN: list[tuple[dict[str, Any], list[str]]] = [
         ["constraints[0].max_workout_duration_minutes"],
     ),
     ({"constraints": [{"constraint_type": "injury", "severity": "awful"}]}, ["constraints[0].severity"]),
+    ({"goals": [{"goal_type": "primary"}]}, ["goals[0].goal_category"]),
+    # An empty text is no value of a closed set, and not the same as an absent one.
+    (
+        {"constraints": [{"constraint_type": "injury", "severity": "", "workout_location": ""}]},
+        ["constraints[0].severity", "constraints[0].workout_location"],
+    ),
+    (
+        {"dietary_preferences": {"cooking_skill_level": "", "meal_prep_willingness": ""}},
+        ["dietary_preferences.cooking_skill_level", "dietary_preferences.meal_prep_willingness"],
+    ),
+    ({"workout_schedule": {"rest_day_preference": ""}}, ["workout_schedule.rest_day_preference"]),
     ({"dietary_preferences": {"diet_type": "air"}}, ["dietary_preferences.diet_type"]),
     ({"dietary_preferences": {"cooking_skill_level": "chef"}}, ["dietary_preferences.cooking_skill_level"]),
     ({"dietary_preferences": {"meal_prep_willingness": "all"}}, ["dietary_preferences.meal_prep_willingness"]),
@@ -151,6 +163,33 @@ async def test_every_rule_is_held_and_every_violation_is_named(ada: Coached) -> 
         named = [violation.field for violation in error.violations]
         assert (error.reason.name, named) == ("INVALID_FIELD", [f"profile.{field}" for field in fields]), sent
     assert await ada.read() == before
+
+
+async def test_of_very_much_that_is_wrong_a_part_is_told(ada: Coached) -> None:
+    await ada.unlock()
+    strange = [f"broomstick_{number:039d}" for number in range(100)]
+    error = await failure(
+        ada.change(sending(constraints=[{"constraint_type": "equipment", "available_equipment": strange}] * 100))
+    )
+    assert (error.reason.name, error.violations[0].field) == (
+        "INVALID_FIELD",
+        "profile.constraints[0].available_equipment[0]",
+    )
+    for paths in (["x" * 100_000], [f"no_{number}" for number in range(10_000)]):
+        error = await failure(ada.change(CoachingProfile(), *paths))
+        assert (error.reason.name, error.violations[0].field) == ("INVALID_FIELD", "update_mask")
+
+
+def test_a_profile_of_older_lists_breaks_todays_rules() -> None:
+    old = a_profile(primary_goal="bulk", secondary_goal="juggling")
+    old.goals[0].goal_category = "aerobics"
+    old.constraints[1].available_equipment[:] = ["zeppelin"]
+    assert {violation.field for violation in violations(old)} == {
+        "primary_goal",
+        "secondary_goal",
+        "goals[0].goal_category",
+        "constraints[1].available_equipment[0]",
+    }
 
 
 async def test_what_is_required_cannot_be_cleared(ada: Coached) -> None:
