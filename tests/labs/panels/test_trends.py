@@ -99,6 +99,17 @@ def test_a_change_is_held_against_the_published_variation(cva: str | None, later
     assert change.change_pct == pytest.approx(later - 100)
 
 
+async def test_a_trend_says_whether_its_last_change_is_more_than_variation(ada: As) -> None:
+    variation = catalogue().markers["glucose"].variation
+    assert variation
+    for day, value in ((1, "100"), (2, "101"), (3, "300")):
+        await ada.enter(f"2026-01-0{day}", glucose(value, "mg/dL"))
+    last, before = (await trend(ada)).change, (await trend(ada, end_date="2026-01-02")).change
+    assert (last.exceeds, before.exceeds) == (True, False)
+    assert last.cvi_pct == float(variation.cvi_pct)
+    assert last.source == variation.source
+
+
 def test_no_variation_no_verdict_and_no_per_cent_of_nothing() -> None:
     change = change_of(replace(catalogue().markers["glucose"], variation=None), 100, 200)
     assert change
