@@ -46,7 +46,8 @@ def tracking_settings(directory: Path, **common: Any) -> TrackingSettings:
 
 
 def labs_settings(directory: Path, **common: Any) -> LabsSettings:
-    usual = {"object_store_url": f"file://{directory}/documents", "document_max_bytes": 2**20}
+    small = {"document_max_bytes": 2**20, "import_max_bytes": 2**20}
+    usual = {"object_store_url": f"file://{directory}/documents", **small}
     return LabsSettings(
         vault_keyset_file=write_keyset(directory / "labs-vault.json"),
         scratch_directory=directory,

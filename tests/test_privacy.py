@@ -27,6 +27,7 @@ HARMLESS = {
     "documents.file_sha256": "of what the person brought themselves",
     "imports.object_key": "where the file is, not what opens it",
     "imports.file_sha256": "of what the person brought themselves",
+    "lab_imports.file_sha256": "of what the person brought themselves",
 }
 
 

@@ -19,6 +19,10 @@ from services.labs.documents.tables import PREFIX as DOCUMENTS_PREFIX
 from services.labs.documents.tables import documents
 from services.labs.documents.value_rpcs import DocumentValuesServicer
 from services.labs.epigenetics import EpigeneticsServicer
+from services.labs.interchange.imports import LabImportsServicer
+from services.labs.interchange.job import LabImportRunner, declare_job
+from services.labs.interchange.tables import PREFIX as IMPORTS_PREFIX
+from services.labs.interchange.tables import lab_imports
 from services.labs.matching.servicer import MatchingServicer
 from services.labs.panels import PanelsServicer
 from services.labs.settings import LabsSettings
@@ -32,10 +36,13 @@ def build(settings: LabsSettings, database: Database) -> Parts:
     files = Files(settings.object_store_url)
     reader = DocumentReader(database, files, _extractor(settings), settings.scratch_directory)
     document_jobs = declare_jobs(jobs, reader)
+    imports = UploadStore(files, settings.import_max_bytes)
+    import_job = declare_job(jobs, LabImportRunner(database, files, settings.scratch_directory))
 
     @jobs.scheduled("7 * * * *", "sweep_uploads")
     async def sweep_uploads() -> None:
         await sweep_orphans("labs", database, files, DOCUMENTS_PREFIX, documents)
+        await sweep_orphans("labs", database, files, IMPORTS_PREFIX, lab_imports)
 
     return Parts(
         [
@@ -44,6 +51,7 @@ def build(settings: LabsSettings, database: Database) -> Parts:
             BiomarkerAliasesServicer(database),
             BodyCompositionServicer(database),
             EpigeneticsServicer(database),
+            LabImportsServicer(database, imports, jobs, import_job),
             MatchingServicer(database),
             PanelsServicer(database),
             TrendsServicer(database),
@@ -56,7 +64,8 @@ def build(settings: LabsSettings, database: Database) -> Parts:
             left_out={
                 "idempotency_keys": "answers to repeated requests, kept for a day; what they say is in the tables"
             },
-            folders=[Folder(files, DOCUMENTS_PREFIX)],
+            folders=[Folder(files, DOCUMENTS_PREFIX), Folder(files, IMPORTS_PREFIX)],
+            locks=["lab-imports:"],
         ),
     )
 

@@ -18,8 +18,9 @@ class Result:
     """One value of a report, as printed.
 
     `value` has its comparator (`<5.0`), `place` says where it stands (`OBX 3`,
-    `line 12`). `collected` is a date, or a time with or without an offset, if
-    the value has one of its own.
+    `line 12`), `source_id` what it is known by in the system that it comes from.
+    `collected` is a date, or a time with or without an offset, if the value has
+    one of its own.
     """
 
     place: str
@@ -33,6 +34,7 @@ class Result:
     sub_panel: str = ""
     note: str = ""
     collected: date | None = None
+    source_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Report:
     specimen_id: str = ""
     collected: date | None = None
     reported: date | None = None
+    source_system: str = ""
+    source_id: str = ""
     rejected: tuple[Rejected, ...] = field(default=())
 
 

@@ -12,10 +12,11 @@ class LabsSettings(ServiceSettings):
 
     vault_keyset_file: Path = Field(description="Master keys of encrypted columns: a Tink keyset, mode 0600.")
     object_store_url: str = Field(
-        pattern=r"^[a-z0-9]+://", description="Where documents go: file:///directory, s3://bucket/prefix, …"
+        pattern=r"^[a-z0-9]+://", description="Where uploads go: file:///directory, s3://bucket/prefix, …"
     )
     document_max_bytes: int = Field(50 * 2**20, ge=1, le=2**31 - 1)
-    scratch_directory: Path | None = Field(None, description="For documents that are read; the system's by default.")
+    import_max_bytes: int = Field(32 * 2**20, ge=1, description="Of a file of results; it is read whole.")
+    scratch_directory: Path | None = Field(None, description="For uploads that are read; the system's by default.")
     extractor_url: str = Field(
         "", pattern=r"^(https?://.+)?$", description="An extractor beside the built-in layouts; none by default."
     )

@@ -19,6 +19,7 @@ from vitalis.labs.v1 import (
     documents_pb2,
     documents_pb2_grpc,
     epigenetics_pb2_grpc,
+    interchange_pb2_grpc,
     matching_pb2_grpc,
     panels_pb2,
     panels_pb2_grpc,
@@ -45,6 +46,7 @@ class As:
         self._trends = trends_pb2_grpc.TrendsServiceStub(labs.channel)
         self._documents = documents_pb2_grpc.DocumentsServiceStub(labs.channel)
         self._document_values = document_values_pb2_grpc.DocumentValuesServiceStub(labs.channel)
+        self._imports = interchange_pb2_grpc.LabImportsServiceStub(labs.channel)
         self.id = caller.subject
 
     def aliases(self, rpc: str, request: Any) -> Any:
@@ -64,6 +66,9 @@ class As:
 
     def matching(self, rpc: str, request: Any) -> Any:
         return getattr(self._matching, rpc)(request, metadata=self._metadata, timeout=30)
+
+    def imports(self, rpc: str, request: Any) -> Any:
+        return getattr(self._imports, rpc)(request, metadata=self._metadata, timeout=60)
 
     def panels(self, rpc: str, **given: Any) -> Any:
         request = getattr(panels_pb2, f"{rpc}Request")(user_id=self.id, **given)

@@ -1,4 +1,4 @@
-"""Reads one document in a process of its own: `python -m services.labs.documents.parse FILE MEMORY_BYTES SECONDS`.
+"""Reads one document in a process of its own: `python -m services.labs.documents.parse MEMORY_BYTES SECONDS FILE`.
 
 With a directory behind that, it draws the pages into it instead, as PNG.
 
@@ -9,12 +9,12 @@ that started it.
 """
 
 import json
-import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from services.labs.confined import confine
 from services.labs.documents.kinds import HEAD_BYTES, PDF_MARK
 from services.labs.documents.layouts import Reader, read_pages
 from services.labs.documents.pdf import NoOcrError, draw_pages, draw_picture, read_pdf, read_picture
@@ -62,9 +62,7 @@ def _found(reader: Reader) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    file, memory_bytes, seconds, *drawn_into = sys.argv[1:]
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    memory_bytes, seconds, file, *drawn_into = sys.argv[1:]
+    confine(memory_bytes, seconds)
     answer = draw(Path(file), Path(drawn_into[0])) if drawn_into else parse(Path(file))
     json.dump(answer, sys.stdout, default=str)

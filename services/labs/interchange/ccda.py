@@ -76,7 +76,14 @@ def _organizer(place: str, organizer: Element, lab_name: str) -> Iterator[Report
                 case Result() as result:
                     results.append(result)
     code = _child(organizer, "code")
-    header = Report(lab_name=lab_name, panel_name=_said(code), collected=_time(organizer))
+    system, known_by = _id(organizer)
+    header = Report(
+        lab_name=lab_name,
+        panel_name=_said(code),
+        collected=_time(organizer),
+        source_system=system,
+        source_id=known_by,
+    )
     reports = list(reports_by_visit(header, results)) or [header]
     yield replace(reports[0], rejected=tuple(rejected))
     yield from reports[1:]
@@ -105,6 +112,7 @@ def _observation(place: str, observation: Element, specimen: str) -> Result | Re
         loinc=_loinc(code),
         specimen=_specimen(observation) or specimen,
         collected=_time(observation),
+        source_id=_id(observation)[1],
     )
 
 
@@ -178,6 +186,13 @@ def _author(root: Element) -> str:
         for name in _every(custodian, "name"):
             return _text(name)
     return ""
+
+
+def _id(act: Element) -> tuple[str, str]:
+    """Who numbers an act, and its number; a number alone is one of the whole world."""
+    identifier = _child(act, "id")
+    root, extension = _get(identifier, "root"), _get(identifier, "extension")
+    return (root, extension) if extension else ("", root)
 
 
 def _said(code: Element | None) -> str:

@@ -32,6 +32,7 @@ SPELLINGS = {
     "lab": "lab labname sourcelabname laboratory laboratoryname labor",
     "collected": "date collected collectedat collectiondate datecollected collecteddate testdate observationdate "
     "datetime datum entnahmedatum abnahmedatum",
+    "source_id": "id rowid sourcerowid resultid orderid accession accessionnumber",
     "note": "note notes comment comments kommentar bemerkung",
 }
 COLUMNS = {spelling: column for column, spellings in SPELLINGS.items() for spelling in spellings.split()}
@@ -41,11 +42,15 @@ SLASHES = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?:[ T](\d{1,2}:\d\d))?$")
 MAX_FIELD = 10_000
 
 
-def read(data: bytes) -> Iterator[Report]:
-    """The reports of a file, one for each laboratory and time. Raises UnreadableReportError."""
+def read(data: bytes, date_order: str = "") -> Iterator[Report]:
+    """The reports of a file, one for each laboratory and time. Raises UnreadableReportError.
+
+    `date_order` is day_first or month_first for a file whose dates do not tell.
+    """
     header, *rows = _rows(_decode(data))
     columns = _columns(header[1])
-    dates = _Dates(row[at] for _, row in rows if (at := columns.get("collected", len(row))) < len(row))
+    written = (row[at] for _, row in rows if (at := columns.get("collected", len(row))) < len(row))
+    dates = _Dates(written, date_order)
     visits: dict[tuple[str, date | None], list[Result]] = {}
     rejected: list[Rejected] = []
     for line, row in rows:
@@ -132,17 +137,19 @@ def _result(place: str, cells: Mapping[str, str], dates: _Dates) -> Result | Rej
         sub_panel=cells.get("panel", ""),
         note=cells.get("note", ""),
         collected=collected,
+        source_id=cells.get("source_id", ""),
     )
 
 
 class _Dates:
-    """Reads a column's dates. Whether 03/04 is in March or in April, only the whole column can say."""
+    """Reads a column's dates. Whether 03/04 is in March or in April, only the whole column can say, or a person."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], order: str) -> None:
         parts = [match.groups() for text in texts if (match := SLASHES.match(text.strip()))]
         is_day_first = any(int(first) > 12 for first, *_ in parts)
         is_month_first = any(int(second) > 12 for _, second, *_ in parts)
-        self._order = None if is_day_first == is_month_first else ("day" if is_day_first else "month")
+        told = "day" if is_day_first else "month" if is_month_first else order.removesuffix("_first")
+        self._order = None if is_day_first and is_month_first else told or None
         self.fault = "it has no date that can be read for certain: YYYY-MM-DD is one"
 
     def read(self, text: str) -> date | None:

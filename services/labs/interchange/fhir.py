@@ -141,6 +141,9 @@ def _diagnostic_report(place: str, resource: Resource, resources: Resources, see
         panel_name=_name(resource.get("code")),
         collected=_effective(resource),
         reported=parse_moment(str(resource.get("issued") or "")),
+        specimen_id=_accession(resource, resources),
+        source_system=_system(resource),
+        source_id=str(resource.get("id") or ""),
     )
     results: list[Result] = []
     rejected: list[Rejected] = []
@@ -215,6 +218,7 @@ def _result(place: str, part: Resource, whole: Resource, resources: Resources) -
         specimen=_specimen(whole, resources),
         note="\n".join(str(note["text"]) for note in _objects(whole.get("note")) if note.get("text")),
         collected=_effective(whole),
+        source_id=str(whole.get("id") or ""),
     )
 
 
@@ -271,6 +275,19 @@ def _specimen(resource: Resource, resources: Resources) -> str:
         return str(reference["display"])
     found = resources.find(reference, resource)
     return _name(found[1].get("type")) if found else ""
+
+
+def _accession(report: Resource, resources: Resources) -> str:
+    """What the laboratory knows the one specimen of a report by."""
+    found = [resources.find(reference, report) for reference in _objects(report.get("specimen"))]
+    named = [_object(specimen[1].get("accessionIdentifier")).get("value") for specimen in found if specimen]
+    return str(named[0]) if len(named) == 1 and named[0] else ""
+
+
+def _system(resource: Resource) -> str:
+    """Where a resource comes from: its source, or who numbers it."""
+    numbered = (str(identifier.get("system") or "") for identifier in _objects(resource.get("identifier")))
+    return str(_object(resource.get("meta")).get("source") or "") or next(filter(None, numbered), "")
 
 
 def _name(concept: Any) -> str:

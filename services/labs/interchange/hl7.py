@@ -111,6 +111,8 @@ def _header(message: Any, segment: Any) -> Report:
         lab_provider=" ".join(filter(None, names)),
         panel_name=_text(message, segment, 4, 2) or _text(message, segment, 4),
         collected=_moment(_text(message, segment, 7)),
+        source_system=_text(message, message.segment("MSH"), 3),
+        source_id=_text(message, segment, 3) or _text(message, segment, 2),
         reported=_moment(_text(message, segment, 22)) or _moment(_text(message, message.segment("MSH"), 7)),
     )
 
@@ -138,6 +140,7 @@ def _result(message: Any, segment: Any, place: str, specimen: str, reported: dat
         specimen=specimen,
         # Many laboratories put the time of their report here, which is not when the blood was drawn.
         collected=observed if observed != reported else None,
+        source_id=_text(message, segment, 21),
     )
 
 

@@ -6,6 +6,7 @@ from services.labs.biomarkers.tables import biomarker_aliases, biomarkers, share
 from services.labs.body_composition.tables import dexa_scans
 from services.labs.documents.tables import document_values
 from services.labs.epigenetics.tables import epigenetic_tests
+from services.labs.interchange.tables import lab_imports
 from services.labs.panels.tables import blood_markers
 from services.labs.visits import doctor_visits
 
@@ -18,6 +19,7 @@ TABLES = (
     document_values,
     dexa_scans,
     epigenetic_tests,
+    lab_imports,
     shared_biomarker_aliases,
 )
 assert {table.metadata for table in TABLES} == {metadata}

@@ -34,7 +34,8 @@ def read_markers(
 ) -> list[dict[str, Any]]:
     """The rows of markers, one for each, in order. Raises Unreadable with every violation.
 
-    A marker is what the ENTERED fields say; `aliases` are the person's own
+    A marker is what the ENTERED fields say (its biomarker None if it is to be
+    found, "" if it is none that is known); `aliases` are the person's own
     (`alias_key` to a slug), `place` is where violations are. Whether commas are
     decimal ones, all markers together say, as one report does, unless a marker
     has been read before and knows (`decimal_comma`).
@@ -122,7 +123,7 @@ class _Read:
     def _marker(self, found: str | None) -> tuple[Marker | None, Decimal | None]:
         """The biomarker and the result in its canonical unit."""
         said = self.entered.get("biomarker")
-        marker = catalogue().of(said or found or "")
+        marker = catalogue().of((found if said is None else said) or "")
         if said and marker is None:
             self.violations.append(Violation(f"{self.place}biomarker", "is not in the dictionary"))
         if marker is None or self.result.number is None or marker.is_qualitative:

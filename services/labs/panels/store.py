@@ -32,6 +32,7 @@ PANELS = Resource(
     heavy=("notes",),
     idempotency_keys=IDEMPOTENCY_KEYS,
     encrypted=("notes",),
+    provenance=("import_id",),
 )
 MARKERS = Resource(
     pb.BloodMarker,
@@ -41,6 +42,7 @@ MARKERS = Resource(
     date_column="collected_date",
     filters=("panel_id", "biomarker"),
     hidden=("marker_key", "decimal_comma"),
+    provenance=("import_id",),
 )
 # What panels are the same by, besides their day.
 _SAME = ("lab_name", "panel_name", "specimen_id", "collected_at")
@@ -129,7 +131,10 @@ def _writer(*, override: bool) -> ReturningInsert[Any]:
     }
     if override:
         later = sa.func.greatest(sa.func.now(), blood_markers.c.updated_at + sa.text("interval '1 microsecond'"))
-        new = {name: statement.excluded[name] for name in _WRITTEN} | {"updated_at": later}
+        new: dict[str, Any] = {name: statement.excluded[name] for name in _WRITTEN} | {"updated_at": later}
+        # Another result is no longer the import's; one that is only judged again is.
+        same_result = [blood_markers.c[name].is_not_distinct_from(new[name]) for name in ("value", "unit")]
+        new["import_id"] = sa.case((sa.and_(*same_result), blood_markers.c.import_id))
         statement = statement.on_conflict_do_update(**same, set_=new)
     else:
         statement = statement.on_conflict_do_nothing(**same)

@@ -22,6 +22,9 @@ blood_panels = sa.Table(
     sa.Column("age_years", sa.SmallInteger),
     sa.Column("cycle_phase", sa.Text),
     sa.Column("notes", sa.LargeBinary),
+    sa.Column("import_id", sa.Uuid),
+    sa.Column("source_system", sa.Text),
+    sa.Column("source_id", sa.Text),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.PrimaryKeyConstraint("user_id", "id"),
     # What a marker refers to, so that its date is its panel's.
@@ -91,6 +94,9 @@ blood_markers = sa.Table(
     sa.Column("optimal_low", sa.Numeric),
     sa.Column("optimal_high", sa.Numeric),
     sa.Column("in_optimal", sa.Boolean),
+    sa.Column("import_id", sa.Uuid),
+    sa.Column("source_id", sa.Text),
+    sa.Column("source_place", sa.Text),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.PrimaryKeyConstraint("user_id", "id"),
     sa.ForeignKeyConstraint(

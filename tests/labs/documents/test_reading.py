@@ -11,7 +11,8 @@ from fpdf.enums import EncryptionMethod
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.labs.documents.confined import LIMITS, Limits, parse_confined
+from services.labs.confined import Limits
+from services.labs.documents.confined import LIMITS, parse_confined
 from services.labs.documents.layouts import Reader, read_pages
 from services.labs.documents.pages import Word, lines_of
 from services.labs.documents.parse import parse
@@ -207,13 +208,13 @@ def test_a_stream_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
     path = tmp_path / "bomb.pdf"
     path.write_bytes(object_file(bytes(1 << 20), times=512))
     assert path.stat().st_size < 2 << 20
-    assert refused(path, Limits(memory_bytes=512 << 20))
+    assert refused(path, LIMITS._replace(memory_bytes=512 << 20))
 
 
 def test_a_page_that_is_drawn_for_ever(tmp_path: Path) -> None:
     path = tmp_path / "slow.pdf"
     path.write_bytes(object_file(b"BT /F1 9 Tf " + b"(a) Tj " * 1000 + b"ET ", times=3000))
-    assert "time or memory" in refused(path, Limits(processor_seconds=3))
+    assert "time or memory" in refused(path, LIMITS._replace(processor_seconds=3))
 
 
 def test_more_text_than_a_page_holds(tmp_path: Path) -> None:
