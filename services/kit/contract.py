@@ -122,6 +122,33 @@ def closed_values(rule: Any) -> tuple[str, ...]:
     return tuple(re.findall(r"'([^']+)'", cel.expression.partition(" this in ")[2]))
 
 
+# The values of every closed set by the id of its rule.
+CLOSED_SETS: Mapping[str, tuple[str, ...]] = {
+    rule.GetOptions().Extensions[validate_pb2.predefined].cel[0].id: values
+    for rule in rules_pb2.DESCRIPTOR.extensions_by_name.values()
+    if (values := closed_values(rule))
+}
+
+
+def violation_of(found: Any) -> Violation:
+    """What protovalidate has found, as the field's path and its rule, with the values of a closed set."""
+    rule = found.proto.message or found.proto.rule_id
+    values = CLOSED_SETS.get(found.proto.rule_id, ())
+    if any(value not in rule for value in values):
+        rule = f"{rule}: {', '.join(values)}"
+    return Violation(field_path(found.proto), rule)
+
+
+def field_path(violation: Any) -> str:
+    """A protovalidate field path as `a.b[2].c`."""
+    parts = []
+    for element in violation.field.elements if violation.field else ():
+        subscript = element.subscript
+        index = "" if subscript is None else f"[{subscript.value}]"
+        parts.append(f"{element.field_name}{index}")
+    return ".".join(parts)
+
+
 def fields_with(message: Any, behavior: int) -> tuple[str, ...]:
     """The names of the message's fields that carry a `google.api.field_behavior`."""
     extension = field_behavior_pb2.field_behavior

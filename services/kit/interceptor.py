@@ -34,8 +34,8 @@ from services.kit.caller import (
     CallerVerifier,
     calling,
 )
-from services.kit.contract import ContractError, RequiredFields, Rpc, grantable_scopes, rpcs_of
-from services.kit.errors import ServiceError, Violation, to_status
+from services.kit.contract import ContractError, RequiredFields, Rpc, grantable_scopes, rpcs_of, violation_of
+from services.kit.errors import ServiceError, to_status
 from services.kit.telemetry import span, where
 from vitalis.options.v1 import options_pb2
 
@@ -258,10 +258,7 @@ class _Method:
             raise ServiceError("SUBJECT_MISMATCH", "you have no access to this person's data")
         # What follows an upload's first message is the file alone.
         violations = self._required.missing(request) if is_first or not self._is_upload else []
-        for violation in self._validator.collect_violations(request):
-            violations.append(
-                Violation(field_path(violation.proto), violation.proto.message or violation.proto.rule_id)
-            )
+        violations += map(violation_of, self._validator.collect_violations(request))
         if violations:
             first = violations[0]
             raise ServiceError("INVALID_FIELD", f"{first.field}: {first.description}", violations=violations)
@@ -284,13 +281,3 @@ class _Method:
         self._seconds.observe(elapsed)
         (self._ok if code == "OK" else HANDLED.labels(self._name, code)).inc()
         log.info("rpc", method=self._name, code=code, ms=round(elapsed * 1000, 2), request_id=caller.request_id)
-
-
-def field_path(violation: Any) -> str:
-    """A protovalidate field path as `a.b[2].c`."""
-    parts = []
-    for element in violation.field.elements if violation.field else ():
-        subscript = element.subscript
-        index = "" if subscript is None else f"[{subscript.value}]"
-        parts.append(f"{element.field_name}{index}")
-    return ".".join(parts)

@@ -11,9 +11,8 @@ from services.identity.coaching_profile.settle import masked, settle, strip
 from services.identity.coaching_profile.store import Locked
 from services.identity.coaching_profile.tables import user_profiles
 from services.kit import audit
-from services.kit.contract import RequiredFields
+from services.kit.contract import RequiredFields, violation_of
 from services.kit.errors import ServiceError, Violation
-from services.kit.interceptor import field_path
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
 VALIDATOR = Validator()
@@ -27,8 +26,7 @@ def violations(profile: CoachingProfile, before: CoachingProfile | None = None) 
     A part of a profile is held to `rules.violations` alone, which asks for nothing that is absent.
     """
     found = REQUIRED.missing(profile)
-    for violation in VALIDATOR.collect_violations(profile):
-        found.append(Violation(field_path(violation.proto), violation.proto.message or violation.proto.rule_id))
+    found += map(violation_of, VALIDATOR.collect_violations(profile))
     return found + rules.violations(profile, before)
 
 

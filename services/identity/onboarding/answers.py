@@ -11,9 +11,8 @@ from protovalidate import Validator
 from services.identity.coaching_profile.rules import violations
 from services.identity.onboarding.definitions import CONFIRMATION, Flow, Step
 from services.identity.onboarding.outcome import COACHING_PROFILE, MESSAGES, path_in_answers, write_section
-from services.kit.contract import OUTPUT_ONLY, RequiredFields, fields_with
+from services.kit.contract import OUTPUT_ONLY, RequiredFields, fields_with, violation_of
 from services.kit.errors import Violation
-from services.kit.interceptor import field_path
 from vitalis.identity.v1 import onboarding_pb2 as pb
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
@@ -121,9 +120,8 @@ def _problems(step: Step, answers: pb.OnboardingAnswers) -> list[Violation]:
     ]
     if not answers.HasField(step.name):  # type: ignore[arg-type]
         return problems or [Violation(step.name, "is not answered")]
-    for broken in VALIDATOR.collect_violations(section):
-        rule = broken.proto.message or broken.proto.rule_id
-        problems.append(Violation(".".join(filter(None, (step.name, field_path(broken.proto)))), rule))
+    for broken in map(violation_of, VALIDATOR.collect_violations(section)):
+        problems.append(Violation(".".join(filter(None, (step.name, broken.field))), broken.description))
     # Said here and not when all of it is written, which is at the end.
     problems += [
         Violation(path, "must not hold NUL characters") for path, text in _texts(section, step.name) if "\0" in text

@@ -10,8 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 from protovalidate import Validator
 from pydantic import BaseModel, ConfigDict
 
-from services.kit.contract import OUTPUT_ONLY, REQUIRED, ContractError, fields_with
-from services.kit.interceptor import field_path
+from services.kit.contract import OUTPUT_ONLY, REQUIRED, ContractError, fields_with, violation_of
 from vitalis.identity.v1 import onboarding_pb2 as pb
 
 VALIDATOR = Validator()
@@ -119,6 +118,6 @@ def _default(section: descriptor.Descriptor, field: descriptor.FieldDescriptor, 
         answered = GetMessageClass(section)(**{field.name: each.default})
     except (TypeError, ValueError):
         raise ContractError(f"{section.full_name}: the default of {each.path} is of another type") from None
-    if field.name in {field_path(found.proto) for found in VALIDATOR.collect_violations(answered)}:
+    if field.name in {violation_of(found).field for found in VALIDATOR.collect_violations(answered)}:
         raise ContractError(f"{section.full_name}: the default of {each.path} breaks its rule")
     return str(each.default).lower() if isinstance(each.default, bool) else str(each.default)

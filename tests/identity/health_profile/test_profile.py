@@ -181,6 +181,10 @@ async def test_what_a_profile_does_not_hold(patient: Patient) -> None:
         error = await failure(update(patient, **{field: value}))
         named = (error.reason.name, error.violations[0].field)
         assert named == ("INVALID_FIELD", f"health_profile.{field}"), value
+    # What a closed set has in it is told with it.
+    levels = "sedentary, light, moderate, active, very_active"
+    error = await failure(update(patient, activity_level="lazy"))
+    assert error.violations[0].description == f"must be a known activity level: {levels}"
     for field, value in refused:
         with pytest.raises(psycopg.errors.CheckViolation, match=f'ck_health_profiles_{field}"'):
             patient.sql(f"INSERT INTO health_profiles (user_id, {field}) VALUES (%s, %s)", patient.id, value)
