@@ -208,6 +208,7 @@ def test_a_part_that_was_not_there_is_made() -> None:
     [
         ("open", "open: is no PATH=VALUE"),
         ("shoes=1", "shoes: there is no such field; there are open, part, entries"),
+        ("opne=1", "opne: there is no such field; did you mean open?"),
         ("Part!.count=1", "Part!.count: there is no such field"),
         ("part.shoes=1", "part.shoes: there is no such field; there are tags, count, entries"),
         ("open.shoes=1", "open.shoes: has no fields"),

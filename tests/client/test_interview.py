@@ -94,7 +94,7 @@ def test_what_is_typed_becomes_a_value(asked: OnboardingField, typed: str, value
         (field("level", "choice", allowed_values=LEVELS), "", "is one of: 1 beginner, 2 intermediate, 3 advanced"),
         (field("level", "choice", allowed_values=LEVELS), "4", "is one of: "),
         (field("level", "choice", allowed_values=["fat_loss", "fat_gain"]), "fat", "is one of: "),
-        (field("agreed", "boolean"), "maybe", "is answered with y or n"),
+        (field("agreed", "boolean"), "maybe", "is y or n"),
         (field("meals", "integer"), "4.0", "is a whole number"),
         (field("hours", "number"), "1e3", "is a number"),
         (field("hours", "number"), "nan", "is a number"),
@@ -161,6 +161,15 @@ def test_what_has_to_be_answered_is_asked_until_it_is() -> None:
     assert typist.told[0] == "  this has to be answered: a whole number"
     # A default answers for it.
     assert Typist("").fill([field("reminders", "boolean", required=True, default_value="true")]) == {}
+
+
+def test_a_question_says_its_unit_and_a_refusal_the_rule() -> None:
+    typist = Typist("tall", "5 ft 10", "7,000", "7")
+    answers = typist.fill([field("height_cm", "number"), field("meals", "integer")], units=IMPERIAL)
+    assert answers == {"height_cm": 177.8, "meals": 7}
+    assert typist.asked[0] == "height_cm? (in)"
+    assert typist.told[0].startswith("  the answer is a number, in in")
+    assert typist.told[1] == "  the answer is a whole number, without a unit and thousands separators"
 
 
 def test_a_word_that_is_a_command_is_text_in_quotes() -> None:

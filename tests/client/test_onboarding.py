@@ -102,6 +102,20 @@ def test_a_step_is_asked_again_where_no_question_is_to_blame(run: Run, server: S
     assert done.stderr.count("confirmed?") == 2
 
 
+def test_what_is_not_right_is_gone_back_to_from_the_confirmation(run: Run, server: Server) -> None:
+    done = run(typed=[*ALL[:-1], "n", "back", "6 ft", "y"])
+    assert done.exit_code == 0, done.stderr
+    assert "back for the step before" in done.stderr
+    assert "  Height  6 ft 0 in\n" in done.stderr
+
+
+def test_a_refused_answer_leads_back_to_the_whole_step(run: Run, server: Server) -> None:
+    done = run(typed=["y", "2", "y", "primary", "60", "", "back", "1", "1", "", "154", "", "", "y"])
+    assert done.exit_code == 0, done.stderr
+    assert "or back to be asked the whole step again" in done.stderr
+    assert server.profile.primary_goal == "fat_loss"
+
+
 def test_back_leads_to_the_step_before_with_its_answers(run: Run, server: Server) -> None:
     # From the body back to the goals, which become another one; what is typed in between is kept.
     typed = ["back", "y", "2", "", "back", "1", "", "6 ft", "back", "", "", "", "y"]

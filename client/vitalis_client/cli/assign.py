@@ -4,6 +4,7 @@ import json
 import re
 import types
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -41,7 +42,9 @@ def put(model: type[BaseModel], values: dict[str, Any], path: str, text: str, un
     found = STEP.fullmatch(step)
     field = model.model_fields.get(found[1]) if found else None
     if not found or field is None:
-        raise ValueError(f"there is no such field; there are {', '.join(model.model_fields)}")
+        meant = get_close_matches(step, model.model_fields, n=1)
+        others = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(model.model_fields)}"
+        raise ValueError(f"there is no such field; {others}")
     name, kind = found[1], without_none(field.annotation)
     holder: Any = values
     key: Any = name

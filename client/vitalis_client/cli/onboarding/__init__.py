@@ -25,6 +25,10 @@ CONFIRMATION = "confirmation"
 OVERTAKEN = frozenset({"ETAG_MISMATCH", "STEP_OUT_OF_SEQUENCE"})
 HOW = "Enter keeps what is in brackets, - clears it, ? explains, back goes back, q leaves; your steps are kept."
 
+# What can be done about an answer that the server refuses; of a step's only question, what that leaves.
+CORRECT = "  Type another answer, - to clear it, or back to be asked the whole step again."
+CORRECT_ONLY = "  Type another answer, back for the step before, or q to leave it for later."
+
 
 def add_to(app: typer.Typer) -> None:
     app.command("onboard", rich_help_panel=PANEL)(onboard)
@@ -154,11 +158,13 @@ class Walk:
         inner = [Violation(within(broken.field, step.name), broken.description) for broken in violations]
         for broken in inner:
             say(f"  {clean(broken.field or step.name)}: {clean(broken.description)}")
+        say(CORRECT if len(step.fields) > 1 else CORRECT_ONLY)
         try:
             if self._interview.again(step.fields, answers, inner):
                 return
         except Back:
-            pass
+            if len(step.fields) == 1:
+                raise
         self._interview.all(step.fields, answers)
 
     def _lock(self) -> CoachingProfile | None:

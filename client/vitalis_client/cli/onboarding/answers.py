@@ -34,7 +34,7 @@ def read_one(field: OnboardingField, text: str, units: Units) -> Any:
 def read_boolean(field: OnboardingField, text: str, units: Units) -> bool:
     if text.lower() in YES | NO:
         return text.lower() in YES
-    raise ValueError("is answered with y or n")
+    raise ValueError("is y or n")
 
 
 def read_choice(field: OnboardingField, text: str, units: Units) -> str:
@@ -57,7 +57,8 @@ def read_number(field: OnboardingField, text: str, units: Units) -> float | int:
     else:
         pattern = r"[+-]?\d+" if field.type == "integer" else r"[+-]?\d+(?:[.,]\d+)?"
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"is a {'whole ' if field.type == 'integer' else ''}number")
+            whole = "whole " if field.type == "integer" else ""
+            raise ValueError(f"is a {whole}number, without a unit and thousands separators")
         number = int(text) if field.type == "integer" else float(text.replace(",", "."))
     low, high = field.minimum, field.maximum
     too_low = low is not None and (number < low or (field.exclusive_minimum and number == low))

@@ -89,8 +89,12 @@ class Interview:
     def _value(self, field: OnboardingField, answers: Answers) -> None:
         if field.type == "choice":
             self.tell(f"  {explain(field, self.units)}")
+        present = self._present(field, answers)
+        # What is there already shows its unit.
+        unit = "" if present else self.units.of(field.name)
+        question = f"{field.question} ({unit})" if unit else field.question
         while True:
-            typed = self._line(field.question, self._present(field, answers))
+            typed = self._line(question, present)
             if typed == "?":
                 self.tell(f"  {explain(field, self.units)}")
             elif not typed and field.required and answers.get(field.name) in (None, []) and not field.default_value:
@@ -105,7 +109,7 @@ class Interview:
                     answers[field.name] = read(field, literal(typed), self.units)
                     return
                 except ValueError as error:
-                    self.tell(f"  that {error}")
+                    self.tell(f"  the answer {error}")
 
     def _present(self, field: OnboardingField, answers: Answers) -> str:
         """What holds if nothing is typed."""
@@ -126,7 +130,7 @@ class Interview:
 
     def _agree(self, question: str, usual: bool) -> bool:
         while (typed := self._line(question, "yes" if usual else "no").lower()) not in ("", "y", "yes", "n", "no"):
-            self.tell("  that is answered with y or n")
+            self.tell("  the answer is y or n")
         return usual if not typed else typed.startswith("y")
 
     def _list(self, field: OnboardingField, answers: Answers) -> None:
