@@ -126,7 +126,12 @@ Extract = Callable[[Path], Awaitable[Extraction]]
 def read_answer(answer: bytes) -> Extraction:
     """An extractor's JSON, checked. Raises ValueError, whose text quotes nothing of it."""
     try:
-        return Extraction.model_validate_json(answer)
+        # Python's own reader lets halves of surrogate pairs through, which some PDFs hold; they are left out then.
+        said = json.loads(answer)
+    except (ValueError, RecursionError):
+        raise ValueError("no JSON") from None
+    try:
+        return Extraction.model_validate(said)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

@@ -12,14 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
 from services.kit.database import Database, Statement, uuid7
-from services.kit.errors import ServiceError, not_found
+from services.kit.errors import ServiceError, etag_mismatch, not_found
 from services.kit.idempotency import once
 from services.kit.jobs import Jobs, Task
 from services.kit.resources import get, list_
 from services.kit.uploads import BROKE_OFF, Upload, UploadStore, chunks
 from services.labs.base import IDEMPOTENCY_KEYS
+from services.labs.biomarkers.aliases import known_aliases
+from services.labs.documents.confirm import make_record, unlink
 from services.labs.documents.kinds import HEAD_BYTES, mime_type_of
-from services.labs.documents.store import not_in_review, of_document
+from services.labs.documents.store import IN_REVIEW, not_in_review, of_document
 from services.labs.documents.tables import DOCUMENTS, PREFIX, document_values, documents
 from vitalis.labs.v1 import documents_pb2 as pb
 from vitalis.labs.v1 import documents_pb2_grpc as pb_grpc
@@ -160,11 +162,30 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
             changed = await DOCUMENTS.change(connection, request.id, values) if values else stored
         return pb.UpdateDocumentResponse(document=changed)
 
+    async def ConfirmDocument(self, request: pb.ConfirmDocumentRequest, context: Context) -> pb.ConfirmDocumentResponse:
+        """Makes of the document what it is about, once: confirmed again, it is what it was."""
+        aliases = await known_aliases(self.database)
+        async with self.database.transaction() as connection:
+            document = await DOCUMENTS.lock(connection, request.id, "")
+            if document.parse_status != "confirmed":
+                if document.parse_status not in IN_REVIEW:
+                    raise not_in_review(document.parse_status)
+                if request.etag not in ("", document.etag):
+                    raise etag_mismatch(DOCUMENTS.what, document.etag)
+                confirmed = {
+                    "parse_status": "confirmed",
+                    "confirmed_at": sa.func.now(),
+                    "confirmed_by": current().actor,
+                    **await make_record(connection, document, request, aliases),
+                }
+                document = await DOCUMENTS.change(connection, request.id, confirmed)
+        return pb.ConfirmDocumentResponse(document=document)
+
     async def DeleteDocument(self, request: pb.DeleteDocumentRequest, context: Context) -> pb.DeleteDocumentResponse:
         """Leaves only that there was a document, and what it has become; a job removes the file."""
         gone = dict.fromkeys(("provider_name", "report_header", "document_text", "parse_result", "error_message"))
         async with self.database.transaction() as connection:
-            await DOCUMENTS.lock(connection, request.id, request.etag)
+            await unlink(connection, await DOCUMENTS.lock(connection, request.id, request.etag))
             await connection.execute(sa.delete(document_values).where(of_document(request.id)))
             values = {**gone, "original_filename": "", "deleted_at": sa.func.now()}
             await DOCUMENTS.change(connection, request.id, values)

@@ -26,22 +26,20 @@ def of_document(document_id: str) -> sa.ColumnElement[bool]:
     return (table.user_id == UUID(current().subject)) & (table.document_id == UUID(document_id))
 
 
-async def lock_in_review(
-    connection: AsyncConnection, document_id: str, etag: str = "", *, failed: bool = True
-) -> documents_pb2.Document:
-    """The document, locked until the transaction ends. Raises NOT_FOUND, ETAG_MISMATCH and DOCUMENT_NOT_IN_REVIEW."""
-    document: documents_pb2.Document = await DOCUMENTS.lock(connection, document_id, etag)
-    if document.parse_status not in (IN_REVIEW if failed else IN_REVIEW[:1]):
+async def lock_in_review(connection: AsyncConnection, document_id: str) -> documents_pb2.Document:
+    """The document, locked until the transaction ends. Raises NOT_FOUND and DOCUMENT_NOT_IN_REVIEW."""
+    document: documents_pb2.Document = await DOCUMENTS.lock(connection, document_id, "")
+    if document.parse_status not in IN_REVIEW:
         raise not_in_review(document.parse_status)
     return document
 
 
 def not_in_review(status: str) -> ServiceError:
-    why = {
-        "confirmed": "the document is confirmed: what it has become is changed there",
-        "failed": "nothing could be read in the document: enter its values by hand first",
-    }
-    return ServiceError("DOCUMENT_NOT_IN_REVIEW", why.get(status, "the document is still being read"))
+    if status == "confirmed":
+        why = "the document is confirmed: what it has become is changed there"
+    else:
+        why = "the document is still being read"
+    return ServiceError("DOCUMENT_NOT_IN_REVIEW", why)
 
 
 async def insert_values(connection: AsyncConnection, document_id: str, values: Sequence[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from tests.harness import Running, drain
 from tests.labs.conftest import As
 from vitalis.labs.v1 import document_values_pb2 as values_pb
 from vitalis.labs.v1 import documents_pb2 as pb
+from vitalis.labs.v1 import panels_pb2
 
 CHUNK = 50_000
 
@@ -61,6 +62,25 @@ async def add(who: As, document_id: str, **given: Any) -> values_pb.DocumentValu
         "CreateDocumentValue", id=document_id, document_value=values_pb.DocumentValue(**given)
     )
     return answer.document_value
+
+
+async def set_header(who: As, document_id: str, **header: Any) -> pb.Document:
+    answer: pb.UpdateDocumentResponse = await who.documents(
+        "UpdateDocument", id=document_id, document=pb.Document(report_header=pb.ReportHeader(**header))
+    )
+    return answer.document
+
+
+async def confirm(who: As, document_id: str, **given: Any) -> pb.Document:
+    answer: pb.ConfirmDocumentResponse = await who.documents("ConfirmDocument", id=document_id, **given)
+    return answer.document
+
+
+async def markers_of(who: As, panel_id: str) -> list[panels_pb2.BloodMarker]:
+    answer: panels_pb2.ListBloodMarkersResponse = await who.panels(
+        "ListBloodMarkers", panel_id=panel_id, page_size=1000
+    )
+    return list(answer.blood_markers)
 
 
 def stored_files(tmp_path: Path) -> list[Path]:
