@@ -146,6 +146,43 @@ def test_another_device_saves_before_somebody_goes_back(run: Run, server: Server
     assert (done.exit_code, server.profile.primary_goal) == (0, "strength")
 
 
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has something happen while a question is on the screen."""
+
+    def arrange(question: str, happen: Callable[[], None], ask: Callable[[str], str] = account.line) -> None:
+        def line(prompt: str) -> str:
+            if prompt.startswith(question) and happening:
+                happening.pop()()
+            return ask(prompt)
+
+        happening = [happen]
+        monkeypatch.setattr(account, "line", line)
+
+    return arrange
+
+
+def test_another_flow_is_begun_meanwhile(
+    run: Run, server: Server, api: Vitalis, meanwhile: Callable[..., None]
+) -> None:
+    api.onboarding.save(0, {"welcome": {"acknowledged": True}})
+    meanwhile("primary_goal?", lambda: server.begin_anew("2.0"))
+    done = run(typed=["1", "", "1", "", "", "y"])
+    assert "another device has saved meanwhile; this is how it stands now\n\n1 of 3  Step goals\n" in done.stderr
+    assert (done.exit_code, server.profile.primary_goal) == (0, "fat_loss"), done.stderr
+
+
+def test_another_device_finishes_meanwhile(
+    run: Run, server: Server, api: Vitalis, meanwhile: Callable[..., None]
+) -> None:
+    for _ in api.onboarding.save_all({name: ANSWERS[name] for name in ("welcome", "goals", "health_profile")}):
+        pass
+    meanwhile("confirmed?", server.complete)
+    done = run(typed=["y"])
+    assert done.exit_code == 2
+    assert "your onboarding is complete; change what you answered with: vitalis profile set" in done.stderr
+
+
 MISMATCH = json.dumps(
     {
         "error": {

@@ -117,7 +117,18 @@ class Onboarding(Base):
         answer.next_step.CopyFrom(self.flow.steps[body.step])
         return reply(answer)
 
+    def begin_anew(self, version: str) -> None:
+        """Begins the onboarding again in another flow, without the welcome, as an administrator's reset does."""
+        self.flow.version = self.state.flow_version = version
+        del self.flow.steps[0]
+        for number, step in enumerate(self.flow.steps):
+            step.step = number
+        self.state.completed_steps.clear()
+        self.state.answers.Clear()
+        self._arrive()
+
     def complete(self) -> None:
         """Ends the onboarding, as locking the profile does."""
+        self.state.etag = str(int(self.state.etag) + 1)
         self.state.completed_at.FromDatetime(NOW)
         self.state.answers.Clear()

@@ -97,8 +97,7 @@ class Walk:
 
     def go(self) -> CoachingProfile | None:
         """Asks until the profile is locked, or the person leaves: None then."""
-        if self._state.completed_at:
-            raise usage(f"your onboarding is complete; change what you answered with: {hint('profile set', self._url)}")
+        self._refuse_complete()
         say(HOW)
         if self._state.completed_steps:
             say(f"Welcome back: {progress(self._state)}.")
@@ -111,6 +110,10 @@ class Walk:
             interrupted = isinstance(stopped if isinstance(stopped, Leave) else cause(stopped), KeyboardInterrupt)
             raise typer.Exit(INTERRUPTED if interrupted else 0) from None
         return profile
+
+    def _refuse_complete(self) -> None:
+        if self._state.completed_at:
+            raise usage(f"your onboarding is complete; change what you answered with: {hint('profile set', self._url)}")
 
     def _step(self) -> CoachingProfile | None:
         """Asks for the step that the person is at, saves it, and locks the profile after the last one."""
@@ -192,7 +195,11 @@ class Walk:
 
     def _catch_up(self) -> None:
         self._state = self._api.onboarding.state()
+        self._refuse_complete()
         say("another device has saved meanwhile; this is how it stands now")
+        if self._state.flow_version != self._flow.version:
+            # It was begun anew, in a flow whose steps are others.
+            self._flow = self._api.onboarding.flow(self._state.flow_version)
 
     def _show_answers(self) -> None:
         for step in self._flow.steps:
