@@ -18,6 +18,7 @@ from services.identity.coaching_profile.parts import PARTS
 from services.identity.coaching_profile.tables import user_profile_versions as versions
 from services.identity.coaching_profile.tables import user_profiles as profiles
 from services.identity.health_profile.allergies import state_allergies
+from services.identity.users import users
 from services.kit.caller import current
 from services.kit.database import Database, Statement, uuid7
 from services.kit.errors import not_found
@@ -39,11 +40,13 @@ FIND = Statement(READ)
 # What a person chooses in the profile itself.
 CHOSEN = frozenset(HEAD.names) & {field.name for field in CoachingProfile.DESCRIPTOR.fields} - HEAD.output_only
 MICROSECOND = sa.text("interval '1 microsecond'")
-# Later than the version before, whatever the clock does, for versions are told apart by their moments.
+# Later than the version before, whatever the clock does, for versions are told apart by their moments. The person is
+# locked before the profile, as by whoever goes on from the one to the other: stated allergies, a reset.
 LOCK = (
     sa.select(sa.func.greatest(sa.func.clock_timestamp(), profiles.c.updated_at + MICROSECOND))
+    .select_from(users.join(profiles, profiles.c.user_id == users.c.id))
     .where(MINE)
-    .with_for_update()
+    .with_for_update(of=[users, profiles], key_share=True)
 )
 LAST = sa.select(
     sa.func.coalesce(sa.func.max(versions.c.version), 0),

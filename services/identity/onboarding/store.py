@@ -40,7 +40,7 @@ _READ = (
     .where(*LIVING)
 )
 FIND = Statement(_READ)
-LOCK_PERSON = sa.select(users.c.id).where(*LIVING).with_for_update()
+LOCK_PERSON = sa.select(users.c.id).where(*LIVING).with_for_update(key_share=True)
 SUBJECT = onboarding_states.c.user_id == sa.bindparam("subject", type_=sa.Uuid(as_uuid=False))
 WRITTEN = (
     "current_step",

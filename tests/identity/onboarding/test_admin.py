@@ -1,5 +1,6 @@
 """What administrators see of onboardings, and a reset: with consent, of everything or of nothing."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,10 +14,14 @@ from services.kit.caller import Caller
 from services.kit.database import uuid7
 from tests.databases import ServiceDatabase
 from tests.harness import drain, failure, person, reason
+from tests.identity.coaching.coached import Coached
 from tests.identity.conftest import Identity
-from tests.identity.onboarding.people import FLOWS, ORDER, Onboarder, somebody
+from tests.identity.factors import PASSWORD_HASH
+from tests.identity.onboarding.people import FLOWS, ORDER, Onboarder, somebody, waiting
 from vitalis.identity.v1 import consents_pb2, consents_pb2_grpc, onboarding_admin_pb2_grpc
 from vitalis.identity.v1 import onboarding_admin_pb2 as pb
+from vitalis.identity.v1.coaching_parts_pb2 import DietaryPreferences
+from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
 DAY = timedelta(days=1)
 
@@ -155,6 +160,31 @@ async def test_a_reset_that_fails_in_the_middle_leaves_everything_as_it_was(
     # The consent was not used up.
     await admin.reset(ada.user_id)
     assert run(identity.database, "SELECT count(*) FROM user_profiles") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [CoachingProfile(stress_level="low"), CoachingProfile(dietary_preferences=DietaryPreferences(allergies=["kiwi"]))],
+    ids=str,
+)
+async def test_a_reset_waits_for_a_change_of_the_profile_that_is_under_way(
+    identity: Identity, admin: Admin, ada: Onboarder, changed: CoachingProfile
+) -> None:
+    await ada.finish()
+    run(identity.database, "UPDATE users SET password_hash = %s", PASSWORD_HASH)
+    await consent(ada)
+    with psycopg.connect(identity.database.migrator_url) as owner:
+        # Both are under way before either has the profile.
+        owner.execute("SELECT 1 FROM user_profiles FOR UPDATE")
+        changing = asyncio.create_task(Coached(identity.running, ada.caller).change(changed))
+        await waiting(identity, 1)
+        resetting = asyncio.create_task(admin.reset(ada.user_id))
+        await waiting(identity, 2)
+        owner.commit()
+    assert (await changing).version == 2
+    await resetting
+    versions = run(identity.database, "SELECT version, valid_until IS NULL FROM user_profile_versions ORDER BY version")
+    assert versions == [(1, False), (2, False)]
 
 
 async def test_whom_there_is_nothing_to_reset_of(identity: Identity, admin: Admin, ada: Onboarder) -> None:

@@ -11,7 +11,7 @@ from services.kit.caller import Caller
 from services.kit.database import uuid7
 from tests.harness import failure, person, reason
 from tests.identity.conftest import Identity
-from tests.identity.onboarding.people import ANSWERS, ORDER, Onboarder, somebody
+from tests.identity.onboarding.people import ANSWERS, ORDER, Onboarder, somebody, waiting
 from vitalis.identity.v1 import coaching_parts_pb2 as parts
 from vitalis.identity.v1 import onboarding_pb2 as pb
 
@@ -176,18 +176,6 @@ async def test_a_device_that_waited_for_one_that_began_later(identity: Identity,
     state = (await saving).state
     assert state.current_step_name == "goals"
     assert state.last_activity_at == state.started_at
-
-
-async def waiting(identity: Identity, sessions: int) -> None:
-    """Until that many wait for a lock of the database's."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        " AND cardinality(pg_blocking_pids(pid)) > 0"
-    )
-    async with asyncio.timeout(30):
-        with psycopg.connect(identity.database.migrator_url, autocommit=True) as owner:
-            while owner.execute(query).fetchall() != [(sessions,)]:
-                await asyncio.sleep(0.01)
 
 
 async def test_a_repeat_answers_as_the_first_time_and_does_nothing(identity: Identity, ada: Onboarder) -> None:
