@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import coaching, exports, identity, imports, labs, matching, reads, routes, upsert, vault
+from benchmarks import coaching, documents, exports, identity, imports, labs, matching, reads, routes, upsert, vault
 from benchmarks.figures import Figure, Report
 from benchmarks.report import README, keep, line
 
@@ -18,7 +18,7 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="routes, identity, upsert, imports, exports, vault, matching, labs, coaching or reads; else all",
+        help="routes, identity, upsert, imports, exports, vault, matching, labs, documents, coaching, reads; or all",
     )
     parser.add_argument("--data-dir", type=Path, help="keep the people of `reads` here for its next run")
     arguments = parser.parse_args()
@@ -31,6 +31,7 @@ def main() -> None:
         "vault": vault.measure,
         "matching": matching.measure,
         "labs": labs.measure,
+        "documents": documents.measure,
         "coaching": coaching.measure,
         "reads": lambda: reads.measure(arguments.data_dir),
     }

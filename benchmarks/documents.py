@@ -1,0 +1,47 @@
+"""A long laboratory report read from its PDF: how long it takes, and what the process that reads it holds."""
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+from benchmarks.figures import Figure, machine
+from examples.lab_report import RESULTS, write_report
+from services.labs.documents.confined import LIMITS, parse_confined
+
+PAGES = 40
+# As many as the example prints on a page.
+ON_A_PAGE = 40
+RUNS = 5
+
+
+def measure() -> tuple[str, list[Figure]]:
+    """The machine and the figures."""
+    with tempfile.TemporaryDirectory(prefix="vitalis-bench-") as folder:
+        path = Path(folder, "report.pdf")
+        write_report(path, date(2026, 11, 2), (RESULTS * (PAGES * ON_A_PAGE // len(RESULTS) + 1))[: PAGES * ON_A_PAGE])
+        seconds, megabytes, found = [], [], {}
+        for _ in range(RUNS):
+            started = time.perf_counter()
+            found = asyncio.run(parse_confined(path))
+            seconds.append(time.perf_counter() - started)
+            megabytes.append(_resident(path))
+    read = f"a PDF of {found['pages']} pages with {len(found['readings'])} results"
+    return machine(), [
+        Figure(f"{read}, read in a process of its own", "s", seconds, "less", target=5),
+        Figure("the most memory that process holds", "MB", megabytes, "less", target=300),
+    ]
+
+
+def _resident(path: Path) -> float:
+    """The most memory that a process holds while it reads the file, in MB."""
+    limits = (str(LIMITS.memory_bytes), str(LIMITS.processor_seconds))
+    command = [sys.executable, "-m", "services.labs.documents.parse", *limits, str(path)]
+    silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=silent)
+    _, status, usage = os.wait4(process, 0)
+    assert status == 0
+    return usage.ru_maxrss * 1024 / 1e6
