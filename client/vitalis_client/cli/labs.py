@@ -24,6 +24,8 @@ PANEL = "Labs"
 SEXES = ("female", "male")
 # `99 mg/dL [70-99]`: a number with what stands before it, a unit, and the range in brackets.
 PRINTED = re.compile(r"\s*((?:[<>]=?|≤|≥)?\s*[+-]?\d[\d.,]*)\s*([^\[\]]*?)\s*(?:\[([^\[\]]*)\]\s*)?")
+# What the dictionary calls its markers.
+SLUG = re.compile(r"[a-z][a-z0-9_]*")
 LARGEST_CHART = 100
 FLAGS = {"LL": "▼▼", "L": "▼", "H": "▲", "HH": "▲▲", "ABNORMAL": "!"}
 Marker = Annotated[str, typer.Argument(help="A biomarker, such as glucose, or its name as a report prints it.")]
@@ -113,7 +115,9 @@ def add(
     lab: Annotated[str, typer.Option(help="The laboratory.", show_default=False)] = "",
     name: Annotated[str, typer.Option(help="What was ordered.", show_default=False)] = "",
     fasting: Annotated[bool | None, typer.Option("--fasting/--not-fasting", help="Whether you had fasted.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Store it even if there is one like it.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Let a panel that is there already take these results.")
+    ] = False,
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
@@ -123,7 +127,15 @@ def add(
         markers = [printed(result) for result in results or []] or asked()
         header = {"lab_name": lab, "panel_name": name, "fasting": fasting, "collected_date": day.isoformat()}
         given = {field: value for field, value in header.items() if value not in ("", None)}
-        stored = api.labs.add_panel({**given, **whose(api, day)}, markers, override=again)
+        try:
+            stored = api.labs.add_panel({**given, **whose(api, day)}, markers, override=again)
+        except VitalisError as error:
+            if error.reason == "PANEL_REPEATED":
+                error.message = "there is such a panel of that day and laboratory; --again lets it take these results"
+            elif error.reason == "MARKER_REPEATED":
+                twice = "; ".join(f"{one.field}: {one.description}" for one in error.violations)
+                error.message = f"{clean(twice)}; with --again the last result counts"
+            raise
         if json:
             print_json(stored)
             return
@@ -193,8 +205,7 @@ def trend(
 ) -> None:
     """Draw a marker over time, across panels and laboratories, in one unit."""
     with connect(url) as api:
-        slug = slug_of(api, marker)
-        found = api.labs.trend(slug, unit=unit, start=text(start), end=text(end), person=person)
+        found = trend_of(api, marker, unit=unit, start=text(start), end=text(end), person=person)
         if json:
             print_json(found)
             return
@@ -209,10 +220,23 @@ def trend(
             console.print(line, markup=False, soft_wrap=True)
 
 
+def trend_of(api: Vitalis, marker: str, **wanted: str) -> BiomarkerTrend:
+    """The trend of a marker, by the dictionary's name or by one as it is printed, which can look like the former."""
+    if not SLUG.fullmatch(marker):
+        return api.labs.trend(slug_of(api, marker), **wanted)
+    try:
+        return api.labs.trend(marker, **wanted)
+    except VitalisError as error:
+        if error.reason != "NOT_FOUND":
+            raise
+        (match,) = api.labs.match([marker])
+        if match.slug in ("", marker):
+            raise
+        return api.labs.trend(match.slug, **wanted)
+
+
 def slug_of(api: Vitalis, name: str) -> str:
-    """The dictionary's name of a marker, of that or of a name as printed."""
-    if re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        return name
+    """The dictionary's name of a marker, of a name as it is printed."""
     (match,) = api.labs.match([name])
     if not match.slug:
         meant = ", ".join(candidate.slug for candidate in match.candidates)

@@ -108,7 +108,7 @@ async def trend(database: Database, request: pb.GetBiomarkerTrendRequest) -> pb.
     }
     rows = sorted(map(_Row._make, await database.fetch(TREND, parameters)), key=_when)
     if not rows:
-        raise not_found("result of this biomarker")
+        raise ServiceError("NOT_FOUND", "there is no result of this biomarker yet")
     view = _View(marker, unit)
     answer = pb.BiomarkerTrend(biomarker=marker.slug, display_name=marker.display_name, unit=unit)
     answer.points.extend(view.point(row) for row in rows)

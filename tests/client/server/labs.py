@@ -84,7 +84,7 @@ class Labs(Base):
         answer = matching_pb2.MatchMarkersResponse()
         for row in body.rows:
             match = answer.matches.add()
-            if row.name == "Blood Sugar":
+            if row.name in ("Blood Sugar", "sugar_level"):
                 match.slug, match.confidence = "glucose", 1
             elif row.name == "Sugar":
                 for slug in ("glucose", "lactose"):
