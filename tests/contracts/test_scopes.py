@@ -1,6 +1,7 @@
 """Every scope is one that a person can share, or their own alone for a reason that stands here."""
 
 import re
+from pathlib import Path
 
 from services.kit.contract import grantable_scopes
 from tests.rpcs import rpcs
@@ -40,6 +41,12 @@ def test_what_can_be_shared_is_asked_for_by_an_rpc_and_is_nobodys_secret() -> No
     assert grantable_scopes() <= {rpc.access.scope for rpc in rpcs() if rpc.access.audience == AUDIENCE_USER}
     assert [scope for scope in grantable_scopes() if why_not(scope)] == []
     assert all(re.fullmatch(r"[a-z_]+\.(read|write)", scope) for scope in grantable_scopes())
+
+
+def test_what_can_be_shared_stands_with_the_command_that_shares_it() -> None:
+    readme = Path(__file__).parents[2].joinpath("client", "README.md").read_text(encoding="utf-8")
+    (line,) = (line for line in readme.splitlines() if line.startswith("SCOPES are "))
+    assert set(re.findall(r"`([a-z_.]+)`", line)) == grantable_scopes()
 
 
 def test_no_reason_is_left_of_a_scope_that_is_gone() -> None:
