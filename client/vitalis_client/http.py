@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from vitalis_client.contract import routes
 from vitalis_client.contract.models import Tokens
-from vitalis_client.errors import NotLoggedIn, Unreachable, from_response, unexpected
+from vitalis_client.errors import NotLoggedIn, Unreachable, VitalisError, from_response, unexpected
 from vitalis_client.route import Route
 from vitalis_client.sessions import Session, Sessions
 
@@ -184,7 +184,13 @@ class Http:
             request["content"] = request["content"]()
         path = route.url(**{"user_id": "me", **fields})
         authorization = {"authorization": f"Bearer {token}"} if token else {}
-        built = self._client.build_request(route.method, path, headers={**(headers or {}), **authorization}, **request)
+        try:
+            built = self._client.build_request(
+                route.method, path, headers={**(headers or {}), **authorization}, **request
+            )
+        except ValueError:
+            # Python reads NaN and infinities out of JSON, which has none.
+            raise VitalisError(0, "USAGE", "a number to be sent is none: NaN, or infinite") from None
         try:
             response = self._client.send(built, stream=True)
             if not stream or response.status_code >= 400:

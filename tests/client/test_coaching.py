@@ -163,6 +163,7 @@ def test_the_sdk(api: Vitalis, server: Server) -> None:
 class Entry(BaseModel):
     name: str = ""
     weight_kg: float | None = None
+    seen_at: datetime | None = None
 
 
 class Part(BaseModel):
@@ -191,6 +192,10 @@ WHOLE = Whole(open=True, part=Part(tags=["a"], count=1), entries=[Entry(name="x"
         (['part={"count": 2}'], {"part": {"count": 2}}),
         (["entries[1].weight_kg=70,5"], {"entries": [{"name": "x"}, {"name": "y", "weight_kg": 70.5}]}),
         (["entries[0]="], {"entries": [{"name": "y"}]}),
+        (
+            ["entries[0]=", "entries[0].seen_at=2026-11-21"],
+            {"entries": [{"name": "y", "seen_at": "2026-11-21T00:00:00"}]},
+        ),
         (['entries=[{"name": "z"}]'], {"entries": [{"name": "z"}]}),
         (["entries[1].name=a=b"], {"entries": [{"name": "x"}, {"name": "a=b"}]}),
     ],

@@ -146,6 +146,15 @@ def test_another_device_saves_before_somebody_goes_back(run: Run, server: Server
     assert (done.exit_code, server.profile.primary_goal) == (0, "strength")
 
 
+def test_a_number_that_json_does_not_know_is_not_sent(run: Run, server: Server, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.json"
+    for number in ("NaN", "-Infinity", "1e400"):
+        answers.write_text(f'{{"welcome": {{"acknowledged": true}}, "goals": {{"goals": [{{"priority": {number}}}]}}}}')
+        done = run("--answers", str(answers))
+        assert (done.exit_code, done.stderr) == (2, "vitalis: a number to be sent is none: NaN, or infinite\n")
+    assert list(server.state.completed_steps) == [0]
+
+
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Has something happen while a question is on the screen."""

@@ -71,11 +71,14 @@ def convert(name: str, kind: Any, text: str, units: Units) -> Any:
         return units.read(name, text)
     if text[0] in "[{":
         return json.loads(text)
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
     try:
         if get_origin(kind) is list:
             parts = [part.strip() for part in text.split(",")]
-            return TypeAdapter(kind).validate_python([part for part in parts if part])
-        return TypeAdapter(kind).validate_strings(text)
+            value = adapter.validate_python([part for part in parts if part])
+        else:
+            value = adapter.validate_strings(text)
+        return adapter.dump_python(value, mode="json")
     except ValidationError as error:
         raise ValueError(error.errors(include_url=False)[0]["msg"]) from None
 
