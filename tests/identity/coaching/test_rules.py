@@ -75,6 +75,7 @@ BROKEN: list[tuple[dict[str, Any], list[str]]] = [
     ({"dietary_preferences": {"diet_type": "air"}}, ["dietary_preferences.diet_type"]),
     ({"dietary_preferences": {"cooking_skill_level": "chef"}}, ["dietary_preferences.cooking_skill_level"]),
     ({"dietary_preferences": {"meal_prep_willingness": "all"}}, ["dietary_preferences.meal_prep_willingness"]),
+    ({"dietary_preferences": {"allergies": ["milk", " "]}}, ["dietary_preferences.allergies[1]"]),
     ({"meal_plan": {"meals_per_day": 1}}, ["meal_plan.meals_per_day"]),
     ({"meal_plan": {"daily_calories_target": 999}}, ["meal_plan.daily_calories_target"]),
     ({"meal_plan": {"protein_grams_target": 0}}, ["meal_plan.protein_grams_target"]),

@@ -100,6 +100,7 @@ async def test_a_client_is_told_everything_it_needs_to_ask(identity: Identity) -
         "max_items": 100,
         "min_length": 1,
         "max_length": 100,
+        "pattern": r"^[^\p{Cc}]*[^\p{C}\p{Z}][^\p{Cc}]*$",
         "example": "peanuts",
     }
     assert told("physical_constraints.constraints.available_equipment")["pattern"] == "^[a-z0-9_]{1,50}$"
