@@ -19,6 +19,7 @@ from services.labs.documents.tables import PREFIX as DOCUMENTS_PREFIX
 from services.labs.documents.tables import documents
 from services.labs.documents.value_rpcs import DocumentValuesServicer
 from services.labs.epigenetics import EpigeneticsServicer
+from services.labs.interchange.export import LabExportsServicer
 from services.labs.interchange.imports import LabImportsServicer
 from services.labs.interchange.job import LabImportRunner, declare_job
 from services.labs.interchange.tables import PREFIX as IMPORTS_PREFIX
@@ -51,6 +52,7 @@ def build(settings: LabsSettings, database: Database) -> Parts:
             BiomarkerAliasesServicer(database),
             BodyCompositionServicer(database),
             EpigeneticsServicer(database),
+            LabExportsServicer(database),
             LabImportsServicer(database, imports, jobs, import_job),
             MatchingServicer(database),
             PanelsServicer(database),

@@ -28,6 +28,7 @@ HTTP_METHODS = {
     "List": "get",
     "Watch": "get",
     "Download": "get",
+    "Export": "get",
     "Update": "patch",
     "Lock": "put",
     "Unlock": "put",

@@ -46,6 +46,7 @@ class As:
         self._trends = trends_pb2_grpc.TrendsServiceStub(labs.channel)
         self._documents = documents_pb2_grpc.DocumentsServiceStub(labs.channel)
         self._document_values = document_values_pb2_grpc.DocumentValuesServiceStub(labs.channel)
+        self._exports = interchange_pb2_grpc.LabExportsServiceStub(labs.channel)
         self._imports = interchange_pb2_grpc.LabImportsServiceStub(labs.channel)
         self.id = caller.subject
 
@@ -69,6 +70,9 @@ class As:
 
     def imports(self, rpc: str, request: Any) -> Any:
         return getattr(self._imports, rpc)(request, metadata=self._metadata, timeout=60)
+
+    def exports(self, rpc: str, request: Any) -> Any:
+        return getattr(self._exports, rpc)(request, metadata=self._metadata, timeout=60)
 
     def panels(self, rpc: str, **given: Any) -> Any:
         request = getattr(panels_pb2, f"{rpc}Request")(user_id=self.id, **given)

@@ -16,6 +16,8 @@ from services.labs.reports import Rejected, Report, Result, UnreadableReportErro
 
 Resource = Mapping[str, Any]
 LOINC = "http://loinc.org"
+# "Laboratory report": that it is one, and not which.
+UNNAMED_REPORT = "11502-2"
 # Observation.status: what is no result, or not yet.
 NOT_RESULTS = {
     "registered": "the result is pending",
@@ -138,7 +140,8 @@ def _require_type(resource: Any) -> None:
 def _diagnostic_report(place: str, resource: Resource, resources: Resources, seen: set[int]) -> Iterator[Report]:
     header = Report(
         lab_name=_performer(resource),
-        panel_name=_name(resource.get("code")),
+        lab_provider=_requester(resource, resources),
+        panel_name=_panel_name(resource.get("code")),
         collected=_effective(resource),
         reported=parse_moment(str(resource.get("issued") or "")),
         specimen_id=_accession(resource, resources),
@@ -216,6 +219,7 @@ def _result(place: str, part: Resource, whole: Resource, resources: Resources) -
         flag=_code(next(iter(_objects(part.get("interpretation"))), {})),
         loinc=next((str(c.get("code") or "") for c in _codings(part.get("code")) if c.get("system") == LOINC), ""),
         specimen=_specimen(whole, resources),
+        sub_panel=_heading(whole),
         note="\n".join(str(note["text"]) for note in _objects(whole.get("note")) if note.get("text")),
         collected=_effective(whole),
         source_id=str(whole.get("id") or ""),
@@ -275,6 +279,24 @@ def _specimen(resource: Resource, resources: Resources) -> str:
         return str(reference["display"])
     found = resources.find(reference, resource)
     return _name(found[1].get("type")) if found else ""
+
+
+def _panel_name(concept: Any) -> str:
+    plain = not _object(concept).get("text") and _code(concept) == UNNAMED_REPORT
+    return "" if plain else _name(concept)
+
+
+def _requester(report: Resource, resources: Resources) -> str:
+    """Who ordered a report."""
+    orders = (resources.find(reference, report) for reference in _objects(report.get("basedOn")))
+    names = (str(_object(order[1].get("requester")).get("display") or "") for order in orders if order)
+    return next(filter(None, names), "")
+
+
+def _heading(resource: Resource) -> str:
+    """What a report heads it with: a category that is no code."""
+    texts = (category.get("text") for category in _objects(resource.get("category")) if not category.get("coding"))
+    return next((str(text) for text in texts if text), "")
 
 
 def _accession(report: Resource, resources: Resources) -> str:

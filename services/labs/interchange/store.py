@@ -26,8 +26,9 @@ from services.labs.units import UnitRefused, units_of
 
 LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('lab-imports:' || :user_id, 0))")
 SAME_PANEL = ("collected_date", "lab_name", "panel_name", "specimen_id", "collected_at")
-# What is printed of a marker: in these a corrected result differs.
-PRINTED = ("raw_name", "sub_panel", "specimen", "loinc_code", "value", "unit", "ref_range_text", "flag")
+# In these a corrected result differs. A LOINC code that only one of the two has says nothing against the other.
+RESULT = ("comparator", "value_numeric", "value_text", "unit", "ref_range_text", "flag")
+NAMES = ("raw_name", "specimen", "sub_panel", "loinc_code")
 _PROVENANCE = ("source_id", "source_place")
 
 
@@ -136,7 +137,7 @@ class Writer:
 
     async def _stored(self, panel_id: str) -> list[Any]:
         table = blood_markers.c
-        names = ("id", "marker_key", "import_id", *PRINTED)
+        names = ("id", "marker_key", "import_id", *NAMES, *RESULT)
         statement = sa.select(*(table[name] for name in names)).where(
             table.user_id == self._user_id, table.panel_id == UUID(panel_id), table.deleted_at.is_(None)
         )
@@ -188,4 +189,6 @@ def _printed_name(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(one[name] == other[name] for name in PRINTED)
+    coded = not (one["loinc_code"] and other["loinc_code"]) or one["loinc_code"] == other["loinc_code"]
+    names = (name for name in NAMES if name != "loinc_code")
+    return coded and all(one[name] == other[name] for name in (*names, *RESULT))
