@@ -29,7 +29,8 @@ from local.mailbox import wait_for_code
 from local.postgres import free_port
 from local.runner import GATEWAY_PORT, Stack, is_free
 from vitalis_client import Vitalis, VitalisError
-from vitalis_client.cli.imports import headline, print_account
+from vitalis_client.cli.accounting import print_account
+from vitalis_client.cli.imports import headline
 from vitalis_client.cli.progress import bar
 from vitalis_client.cli.tables import DAYS, table
 from vitalis_client.cli.terminal import explain, size, stdout

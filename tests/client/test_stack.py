@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from examples.apple_health import Truth, write_export
+from examples.lab_report import RESULTS, write_report
 from local.mailbox import wait_for_code
 from local.runner import Stack
 from tests.client.server.base import PASSWORD
@@ -225,3 +226,45 @@ def test_lab_results_of_three_laboratories_meet_in_a_trend(stack: Stack, config:
     assert repeated.exit_code == 1
     refused = runner.invoke(app, ["labs", "trend", "glucose", "--unit", "furlongs"])
     assert (refused.exit_code, "mg/dL" in refused.stderr) == (1, True)
+
+
+def test_a_printed_report_and_a_file_become_panels(stack: Stack, config: Path, tmp_path: Path) -> None:
+    runner = CliRunner(env={"VITALIS_URL": stack.url, "VITALIS_PASSWORD": PASSWORD})
+
+    def run(*arguments: str) -> Result:
+        result = runner.invoke(app, ["labs", *arguments])
+        assert result.exit_code == 0, result.stderr
+        return result
+
+    assert runner.invoke(app, ["sign-up", "report@example.com", "--name", "Ada"]).exit_code == 0
+    code = wait_for_code(stack.mailbox, "report@example.com")
+    assert runner.invoke(app, ["verify-email", code]).exit_code == 0
+    me = ("me", "--set", "biological_sex=female", "--set", "date_of_birth=1990-12-10")
+    assert runner.invoke(app, me).exit_code == 0
+
+    table, report = tmp_path / "results.csv", tmp_path / "report.pdf"
+    table.write_text("Test,Result,Unit,Date\nGlucose,96,mg/dL,2025-06-12\nMoon dust,dusty,,\n")
+    imported = json.loads(run("import", str(table), "--json").stdout)
+    assert (imported["status"], imported["format"]) == ("succeeded", "csv")
+    assert (imported["result"]["records_stored"], imported["result"]["records_rejected"]) == (1, 1)
+
+    write_report(report, date(2026, 11, 2))
+    shown = run("import", str(report))
+    assert "nothing is stored yet" in shown.stderr
+    assert "report.pdf, Harbour Laboratory, collected 2026-11-02" in shown.stdout
+    assert json.loads(run("--json").stdout)[0]["collected_date"] == "2025-06-12"
+    confirmed = json.loads(run("import", str(report), "--yes", "--drop", "2", "--json").stdout)
+    markers = json.loads(run("show", confirmed["linked_record_id"], "--json").stdout)
+    printed = [(row.name, row.value, row.unit) for row in RESULTS if row.name != "Hemoglobin A1c"]
+    assert sorted((row["raw_name"], row["value"], row["unit"]) for row in markers) == sorted(printed)
+    panel = json.loads(run("--json").stdout)[0]
+    assert (panel["sex"], panel["age_years"], panel["lab_name"]) == ("female", 35, "Harbour Laboratory")
+    # The same report again is the panel that there is.
+    assert f"panel {panel['id']}" in run("import", str(report), "--yes").stderr
+    glucose = json.loads(run("trend", "glucose", "--json").stdout)
+    assert [(point["collected_date"], point["value"]) for point in glucose["points"]] == [
+        ("2025-06-12", 96),
+        ("2026-11-02", 104),
+    ]
+    assert "rolled back" in run("roll-back", imported["id"]).stdout
+    assert [row["id"] for row in json.loads(run("--json").stdout)] == [panel["id"]]

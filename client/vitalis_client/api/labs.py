@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from vitalis_client.api.area import Area, of
+from vitalis_client.api.area import of
+from vitalis_client.api.documents import Documents
+from vitalis_client.api.lab_imports import LabImports
 from vitalis_client.contract import routes
 from vitalis_client.contract.models import (
     BiomarkerTrend,
@@ -16,8 +18,8 @@ from vitalis_client.contract.models import (
 )
 
 
-class Labs(Area):
-    """Panels with their markers, and what they come to over time.
+class Labs(LabImports, Documents):
+    """Panels with their markers, what they come to over time, and the files that they come from.
 
     Methods raise VitalisError, as those of Vitalis do.
     """

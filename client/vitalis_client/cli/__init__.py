@@ -11,6 +11,7 @@ from vitalis_client.cli import (
     credentials,
     health,
     imports,
+    lab_files,
     labs,
     onboarding,
     people,
@@ -75,6 +76,7 @@ onboarding.add_to(app)
 coaching.add_to(app)
 health.add_to(app)
 labs.add_to(app)
+lab_files.add_to(labs.labs)
 sharing.add_to(app)
 privacy.add_to(app)
 audit.add_to(app)

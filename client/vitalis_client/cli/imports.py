@@ -1,14 +1,19 @@
 """Commands about files that are brought in."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vitalis_client.api import DEFAULT_URL, Vitalis
+from vitalis_client.api import DEFAULT_URL
+from vitalis_client.api.imports import Imports
+from vitalis_client.api.lab_imports import LabImports
+from vitalis_client.cli.accounting import print_account, print_lab_account
 from vitalis_client.cli.array import print_array
 from vitalis_client.cli.progress import bar
 from vitalis_client.cli.terminal import (
@@ -24,12 +29,9 @@ from vitalis_client.cli.terminal import (
     size,
     stdout,
 )
-from vitalis_client.contract.models import Import, ImportResult
+from vitalis_client.contract.models import Import, ImportResult, LabImport
 
 PANEL = "Imports"
-# More rejected records than these are in `--json`.
-SHOWN_REJECTIONS = 5
-SHOWN_TYPES = 12
 Id = Annotated[str, typer.Argument(help="The import's id, as `vitalis imports` lists it.", show_default=False)]
 
 
@@ -50,20 +52,33 @@ def import_file(
 ) -> None:
     """Upload a file, watch its import, and show the account of every record."""
     with connect(url) as api:
-        try:
-            with bar() as shown:
-                queued = api.upload(file, source=source, on_progress=shown.upload)
-        except KeyboardInterrupt:
-            say(f"stopped while uploading; if it was complete already, this lists it: {hint('imports', url)}")
-            raise typer.Exit(INTERRUPTED) from None
-        if wait:
-            follow(api, queued.id, url, json)
-            return
-        if json:
-            print_json(queued)
-            return
-        stdout().print(f"import {queued.id} is queued", markup=False, soft_wrap=True)
-        say(f"watch it: {hint(f'watch {queued.id}', url)}")
+        with uploading("imports", url), bar() as shown:
+            queued = api.upload(file, source=source, on_progress=shown.upload)
+        go_on(api, queued, url, wait=wait, json=json)
+
+
+@contextmanager
+def uploading(listing: str, url: str) -> Iterator[None]:
+    """Says to somebody who stops an upload which command lists what may have arrived."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped while uploading; if it was complete already, this lists it: {hint(listing, url)}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def go_on(
+    api: Imports | LabImports, queued: Import | LabImport, url: str, *, wait: bool, json: bool, group: str = ""
+) -> None:
+    """What follows an upload: the import's end, or how to watch it. `group` stands before the commands' names."""
+    if wait:
+        follow(api, queued.id, url, json, group)
+        return
+    if json:
+        print_json(queued)
+        return
+    stdout().print(f"import {queued.id} is queued", markup=False, soft_wrap=True)
+    say(f"watch it: {hint(f'{group}watch {queued.id}', url)}")
 
 
 def watch(id: Id, url: Url = DEFAULT_URL, json: Json = False) -> None:
@@ -92,33 +107,37 @@ def list_imports(
 ) -> None:
     """List imports, the newest first."""
     with connect(url) as api:
-        found = (row for row, _ in zip(api.imports(status=status), range(last), strict=False))
-        if json:
-            print_array(found)
-            return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("Id", "Queued (UTC)", "Status", "File", "Size", "Records"):
-            table.add_column(name, justify="right" if name in ("Size", "Records") else "left", no_wrap=name == "Id")
-        for row in found:
-            cells = (row.id, moment(row.queued_at), row.status, clean(row.file_name), size(row.file_size_bytes))
-            table.add_row(*(Text(cell) for cell in cells), f"{row.records_read:,}")
-        if table.row_count:
-            stdout().print(table)
-        else:
-            say(f"nothing is imported yet: {hint('import FILE', url)}")
+        show_list(islice(api.imports(status=status), last), "import FILE", url, json)
 
 
-def follow(api: Vitalis, import_id: str, url: str, json: bool) -> None:
+def show_list(found: Iterable[Import] | Iterable[LabImport], example: str, url: str, json: bool) -> None:
+    """Prints imports; `example` is the command that makes one."""
+    if json:
+        print_array(found)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Id", "Queued (UTC)", "Status", "File", "Size", "Records"):
+        table.add_column(name, justify="right" if name in ("Size", "Records") else "left", no_wrap=name == "Id")
+    for row in found:
+        cells = (row.id, moment(row.queued_at), row.status, clean(row.file_name), size(row.file_size_bytes))
+        table.add_row(*(Text(cell) for cell in cells), f"{row.records_read:,}")
+    if table.row_count:
+        stdout().print(table)
+    else:
+        say(f"nothing is imported yet: {hint(example, url)}")
+
+
+def follow(api: Imports | LabImports, import_id: str, url: str, json: bool, group: str = "") -> None:
     """Shows an import's progress until it has ended, then its account. Exits with 1 unless it succeeded."""
-    last: Import | None = None
+    last: Import | LabImport | None = None
     try:
         with bar() as shown:
             for last in api.watch_import(import_id):
                 shown.update(last)
     except KeyboardInterrupt:
         say("the import goes on without you")
-        say(f"  watch it:  {hint(f'watch {import_id}', url)}")
-        say(f"  cancel it: {hint(f'cancel {import_id}', url)}")
+        say(f"  watch it:  {hint(f'{group}watch {import_id}', url)}")
+        say(f"  cancel it: {hint(f'{group}cancel {import_id}', url)}")
         raise typer.Exit(INTERRUPTED) from None
     if last is not None:
         show(last, json)
@@ -126,63 +145,25 @@ def follow(api: Vitalis, import_id: str, url: str, json: bool) -> None:
             raise typer.Exit(1)
 
 
-def show(file_import: Import, json: bool) -> None:
+def show(file_import: Import | LabImport, json: bool) -> None:
     """Prints an import: as JSON, or as what became of it."""
     if json:
         print_json(file_import)
         return
     console = stdout()
     console.print(headline(file_import), markup=False, soft_wrap=True)
-    if file_import.result:
+    if isinstance(file_import.result, ImportResult):
         print_account(console, file_import.result)
+    elif file_import.result:
+        print_lab_account(console, file_import.result)
     if file_import.status == "failed":
         say(f"vitalis: the import failed: {clean(file_import.error_message or 'the server does not say why')}")
 
 
-def headline(file_import: Import) -> str:
+def headline(file_import: Import | LabImport) -> str:
     """What became of an import, in a line."""
     line = f"import {file_import.id} of {clean(file_import.file_name)} ({size(file_import.file_size_bytes)}): "
     line += file_import.status.replace("_", " ")
     if file_import.started_at and file_import.completed_at:
         line += f" in {(file_import.completed_at - file_import.started_at).total_seconds():.1f} s"
     return line
-
-
-def print_account(console: Console, result: ImportResult) -> None:
-    """The account of every record: counts, rows by table, reasons and warnings."""
-    console.print(
-        f"records: {result.records_read:,} read = {result.records_used:,} used + {result.records_ignored:,} ignored"
-        f" + {result.records_rejected:,} rejected",
-        soft_wrap=True,
-    )
-    if result.first_date:
-        console.print(f"dates:   {result.first_date} to {result.last_date}")
-    if result.rows:
-        table = Table(box=None, header_style="bold")
-        table.add_column("Rows")
-        for name in ("stored", "updated", "unchanged", "kept"):
-            table.add_column(name, justify="right")
-        for name, rows in sorted(result.rows.items()):
-            counts = (rows.stored, rows.updated, rows.unchanged, rows.kept)
-            table.add_row(Text(clean(name)), *(f"{count:,}" for count in counts))
-        console.print(table)
-    _print_counts(console, "ignored, of types that Vitalis has no place for", result.ignored_by_type)
-    _print_counts(console, "rejected", result.rejected_by_reason)
-    for rejection in result.rejections[:SHOWN_REJECTIONS]:
-        line = f"    {rejection.record_type} at byte {rejection.byte_offset:,.0f}: {rejection.message}"
-        console.print(clean(line), markup=False, soft_wrap=True)
-    if len(result.rejections) > SHOWN_REJECTIONS:
-        console.print(f"    … and more, see --json (the first {len(result.rejections)} are kept)")
-    for warning in result.warnings:
-        console.print(f"warning: {clean(warning)}", markup=False, soft_wrap=True)
-
-
-def _print_counts(console: Console, title: str, counts: dict[str, int]) -> None:
-    if not counts:
-        return
-    console.print(f"{title}:")
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    for name, count in ranked[:SHOWN_TYPES]:
-        console.print(f"  {count:>9,}  {clean(name)}", markup=False, soft_wrap=True)
-    if rest := ranked[SHOWN_TYPES:]:
-        console.print(f"  {sum(count for _, count in rest):>9,}  of {len(rest)} more")

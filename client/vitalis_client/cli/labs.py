@@ -27,6 +27,7 @@ PRINTED = re.compile(r"\s*((?:[<>]=?|≤|≥)?\s*[+-]?\d[\d.,]*)\s*([^\[\]]*?)\s
 # What the dictionary calls its markers.
 SLUG = re.compile(r"[a-z][a-z0-9_]*")
 LARGEST_CHART = 100
+REPEATED = "there is such a panel of that day and laboratory; --again lets it take these results"
 FLAGS = {"LL": "▼▼", "L": "▼", "H": "▲", "HH": "▲▲", "ABNORMAL": "!"}
 Marker = Annotated[str, typer.Argument(help="A biomarker, such as glucose, or its name as a report prints it.")]
 labs = typer.Typer(invoke_without_command=True)
@@ -131,7 +132,7 @@ def add(
             stored = api.labs.add_panel({**given, **whose(api, day)}, markers, override=again)
         except VitalisError as error:
             if error.reason == "PANEL_REPEATED":
-                error.message = "there is such a panel of that day and laboratory; --again lets it take these results"
+                error.message = REPEATED
             elif error.reason == "MARKER_REPEATED":
                 twice = "; ".join(f"{one.field}: {one.description}" for one in error.violations)
                 error.message = f"{clean(twice)}; with --again the last result counts"

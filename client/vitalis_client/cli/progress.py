@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vitalis_client.cli.terminal import say, size, stderr
-from vitalis_client.contract.models import Import
+from vitalis_client.contract.models import Import, LabImport
 
 STEP_PCT = 10
 
@@ -18,7 +18,7 @@ class Bar(Protocol):
 
     def upload(self, sent: int, total: int) -> None: ...
 
-    def update(self, file_import: Import) -> None: ...
+    def update(self, file_import: Import | LabImport) -> None: ...
 
 
 class _TerminalBar:
@@ -32,7 +32,7 @@ class _TerminalBar:
             self._show(DownloadColumn(), "Uploading", total)
         self._advance(sent, "Uploading")
 
-    def update(self, file_import: Import) -> None:
+    def update(self, file_import: Import | LabImport) -> None:
         if self.progress is None:
             self._show(TextColumn("{task.fields[records]:,} records"), "Importing", 100)
         self._advance(file_import.progress_pct, file_import.status.capitalize(), file_import.records_read)
@@ -61,7 +61,7 @@ class _Lines:
         percent = sent * 100 // total // STEP_PCT * STEP_PCT
         self._say(f"uploaded {percent} % of {size(total)}")
 
-    def update(self, file_import: Import) -> None:
+    def update(self, file_import: Import | LabImport) -> None:
         percent = int(file_import.progress_pct) // STEP_PCT * STEP_PCT
         self._say(f"{file_import.status}, {percent} % read")
 

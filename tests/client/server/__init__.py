@@ -9,10 +9,10 @@ from tests.client.server.accounts import Accounts
 from tests.client.server.coaching import Coaching
 from tests.client.server.health import Health
 from tests.client.server.imports import Imports
-from tests.client.server.labs import Labs
+from tests.client.server.lab_files import LabFiles
 from tests.client.server.records import Records
 from tests.client.server.sharing import Sharing
 
 
-class Server(Accounts, Imports, Sharing, Records, Coaching, Health, Labs):
+class Server(Accounts, Imports, Sharing, Records, Coaching, Health, LabFiles):
     """One person's server."""
