@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from examples.apple_health import DayTruth, NightTruth, Truth, write_export
-from examples.demo_labs import enter, print_trends
+from examples.demo_labs import confirm_report, enter, print_trends
 from local.__main__ import Interrupted, interruptible
 from local.directory import LocalError, default_directory
 from local.log import MergedLog
@@ -145,7 +145,8 @@ def tell(console: Console, stack: Stack) -> int:
         print_account(console, done.result)
         enter(api)
         say(console, "Entered the results of three laboratories, in their own units")
-        wrong_labs = list(print_trends(console, api))
+        say(console, "Printed a fourth laboratory's report; uploading and confirming it")
+        wrong_labs = [*confirm_report(console, api), *print_trends(console, api)]
         days = list(api.days(first, yesterday))
         nights = list(api.nights(first, yesterday))
     say(console, f"The last {SHOWN_DAYS} days")

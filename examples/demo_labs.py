@@ -1,12 +1,17 @@
-"""The demo's laboratory results: the same markers from three laboratories, each in its own units, in one trend."""
+"""The demo's laboratory results: three laboratories' as typed and a fourth's as a PDF, in one trend."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
 
 from rich.console import Console
 
+from examples.lab_report import RESULTS, Printed, write_report
 from vitalis_client import Vitalis
+from vitalis_client.cli.lab_files import complete, read, tell
 from vitalis_client.cli.labs import drawn, told
-from vitalis_client.contract.models import BiomarkerTrend
+from vitalis_client.contract.models import BiomarkerTrend, BloodMarker
 
 WIDTH = 78
 # Day, laboratory, and for each marker the value, the unit and the range as printed.
@@ -27,8 +32,9 @@ PANELS = (
         (("Glucose", "104", "mg/dL", "70-99"), ("Hemoglobin A1c", "5.7", "%", "4.8-5.6")),
     ),
 )
-# What they are in the unit of the trend: glucose of 180.156 g/mol, and NGSP % = 0.09148 x IFCC mmol/mol + 2.152.
-TRENDS = {"glucose": (91.88, 96.0, 104.0), "hba1c": (5.45, 5.5, 5.7)}
+REPORTED = date(2026, 11, 2)
+# What they are, with the report's, in the unit of the trend: glucose of 180.156 g/mol, and NGSP % = 0.09148 x IFCC mmol/mol + 2.152.
+TRENDS = {"glucose": (91.88, 96.0, 104.0, 104.0), "hba1c": (5.45, 5.5, 5.7, 5.6)}
 TOLERANCE = 0.01
 
 
@@ -38,6 +44,28 @@ def enter(api: Vitalis) -> None:
         names = ("raw_name", "value", "unit", "ref_range_text")
         markers = [dict(zip(names, result, strict=True)) for result in results]
         api.labs.add_panel({"collected_date": day, "lab_name": lab, "sex": "female", "age_years": 35}, markers)
+
+
+def confirm_report(console: Console, api: Vitalis) -> Iterator[str]:
+    """Uploads a report, shows what was read, and confirms it; a line for each result that is not as printed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "report.pdf"
+        write_report(path, REPORTED)
+        document = complete(api, read(api, path), "")
+    tell(document, api.labs.document_values(document.id))
+    confirmed = api.labs.confirm_document(document.id, etag=document.etag)
+    console.print(f"confirmed as panel {confirmed.linked_record_id}", markup=False, soft_wrap=True)
+    yield from misread(list(api.labs.markers(panel=confirmed.linked_record_id or "")), RESULTS)
+
+
+def misread(markers: Sequence[BloodMarker], printed: Sequence[Printed]) -> Iterator[str]:
+    """A line for each result that is not as it was printed, or is missing, or was not printed."""
+    stored = {marker.raw_name: (marker.value, marker.unit, marker.ref_range_text) for marker in markers}
+    on_paper = {result.name: (result.value, result.unit, result.reference_range) for result in printed}
+    for name in sorted(stored.keys() | on_paper.keys()):
+        said, put_in = stored.get(name), on_paper.get(name)
+        if said != put_in:
+            yield f"{name} of the report: the API says {said}, {put_in} was printed"
 
 
 def print_trends(console: Console, api: Vitalis) -> Iterator[str]:

@@ -4,7 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from examples.apple_health import DayTruth, NightTruth, Truth
 from examples.demo import SHOWN_DAYS, compare
-from vitalis_client.contract.models import Day, WearableSleep
+from examples.demo_labs import misread
+from examples.lab_report import Printed
+from vitalis_client.contract.models import BloodMarker, Day, WearableSleep
 
 FIRST = date(2026, 10, 22)
 DATES = [FIRST + timedelta(days=number) for number in range(SHOWN_DAYS)]
@@ -65,3 +67,23 @@ def test_days_and_nights_that_are_missing_or_wrong_are_named() -> None:
     ]
     wrong = list(compare(days(), nights(minutes=430), truth(), FIRST))
     assert wrong == ["2026-10-25 night total_sleep_minutes: the API says 430, the generator put in 450"]
+
+
+def test_a_report_that_is_read_wrongly_is_complained_of() -> None:
+    printed = [Printed("Glucose", "104", "mg/dL", "70-99"), Printed("Sodium", "140", "mmol/L", "134-144")]
+    about = {"created_at": NOW, "updated_at": NOW}
+    markers = [
+        BloodMarker.model_validate(
+            {"raw_name": one.name, "value": one.value, "unit": one.unit, "ref_range_text": one.reference_range, **about}
+        )
+        for one in printed
+    ]
+    assert list(misread(markers, printed)) == []
+    assert list(misread(markers[:1], printed)) == [
+        "Sodium of the report: the API says None, ('140', 'mmol/L', '134-144') was printed"
+    ]
+    wrong = [markers[0].model_copy(update={"value": "1.04"}), markers[1]]
+    assert list(misread(wrong, printed)) == [
+        "Glucose of the report: the API says ('1.04', 'mg/dL', '70-99'), ('104', 'mg/dL', '70-99') was printed"
+    ]
+    assert [line.partition(" ")[0] for line in misread(markers, printed[:1])] == ["Sodium"]
