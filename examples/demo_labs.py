@@ -33,7 +33,8 @@ PANELS = (
     ),
 )
 REPORTED = date(2026, 11, 2)
-# What they are, with the report's, in the unit of the trend: glucose of 180.156 g/mol, and NGSP % = 0.09148 x IFCC mmol/mol + 2.152.
+# What they and the report's are in the unit of the trend: glucose of 180.156 g/mol, and
+# NGSP % = 0.09148 x IFCC mmol/mol + 2.152.
 TRENDS = {"glucose": (91.88, 96.0, 104.0, 104.0), "hba1c": (5.45, 5.5, 5.7, 5.6)}
 TOLERANCE = 0.01
 
