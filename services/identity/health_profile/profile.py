@@ -19,7 +19,7 @@ from services.identity.health_profile.writers import TIMEZONE, today_in, writer
 from services.identity.preferences import UNCHANGED, user_preferences
 from services.identity.users import LIVING, SEALED, age_on, users
 from services.kit.caller import current
-from services.kit.database import Database, Statement
+from services.kit.database import Database, Statement, changed_at
 from services.kit.errors import etag_mismatch, not_found
 from services.kit.rows import RowMapping
 from services.kit.sealed import decrypt
@@ -104,11 +104,12 @@ async def write_health_profile(
     if message.etag and message.etag != stored.etag:
         raise etag_mismatch("health profile", stored.etag)
     if values := PROFILE.changes(message, stored, list(paths)):
-        later = sa.func.greatest(sa.func.now(), health_profiles.c.updated_at + sa.text("interval '1 microsecond'"))
         await connection.execute(
             postgresql.insert(health_profiles)
             .values(user_id=sa.bindparam("user_id", type_=sa.Uuid(as_uuid=False)), **values)
-            .on_conflict_do_update(index_elements=["user_id"], set_={**values, "updated_at": later}),
+            .on_conflict_do_update(
+                index_elements=["user_id"], set_={**values, "updated_at": changed_at(health_profiles)}
+            ),
             mine,
         )
 
