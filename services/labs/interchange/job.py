@@ -1,5 +1,6 @@
 """The job that runs an import: reads the file where it can do no harm, then stores everything in one transaction."""
 
+import asyncio
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -59,7 +60,8 @@ class LabImportRunner:
         aliases = await known_aliases(self._database)
         account = Account()
         options = Options(ZoneInfo(attempt.row.time_zone), attempt.row.collected_date, _today())
-        panels = list(prepare(reports, options, aliases, account))
+        # Matching a life of results takes a second, in which the worker has other things to do.
+        panels = await asyncio.to_thread(lambda: list(prepare(reports, options, aliases, account)))
         async with self._database.transaction() as connection:
             await connection.execute(LOCK, {"user_id": attempt.user_id})
             writer = Writer(connection, attempt.user_id, attempt.import_id, aliases, account)

@@ -9,6 +9,9 @@ import psycopg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from services.labs.confined import Limits
+from services.labs.interchange.read_file import LIMITS, read_file
+from services.labs.reports import UnreadableReportError
 from tests.harness import Running, drain, failure, person, reason
 from tests.labs.conftest import As
 from tests.labs.interchange.importing import (
@@ -302,6 +305,14 @@ async def test_a_file_that_is_something_else_is_refused(
     assert done.error_message
     assert await panels(ada) == []
     assert not [path for path in (tmp_path / "documents").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("limits", [LIMITS._replace(memory_bytes=32 << 20), LIMITS._replace(processor_seconds=0)])
+async def test_a_file_that_asks_for_too_much_hurts_nobody(tmp_path: Path, limits: Limits) -> None:
+    path = tmp_path / "file"
+    path.write_text(json.dumps([[[0] * 100_000] * 20]))
+    with pytest.raises(UnreadableReportError, match="time or memory"):
+        await read_file(path, "", "", limits)
 
 
 async def test_an_upload_is_gone_when_its_import_has_ended(labs: Running, ada: As, tmp_path: Path) -> None:
