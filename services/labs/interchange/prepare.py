@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from services.labs.biomarkers.catalogue import catalogue
 from services.labs.matching import Match, Row
 from services.labs.matching.index import marker_index
-from services.labs.reports import Rejected, Report, Result
+from services.labs.reports import Report, Result
 from services.labs.values import NoResult, read_flag, read_result, uses_decimal_comma
 
 MOST_TOLD = 100
@@ -105,14 +105,15 @@ def prepare(
         readable = [
             (result, kept) for result in report.results if (kept := _readable(result, comma, account)) is not None
         ]
-        days = _Days(report, options)
-        if isinstance(days.reason, Rejected):
+        try:
+            header = _header(report, options)
+        except _NoDay as error:
             for result, _ in readable:
-                account.reject(_clean(result.place, 200), days.reason.place, days.reason.reason)
+                account.reject(_clean(result.place, 200), error.reason, str(error))
             continue
         if readable:
             _tell_doubts(readable, aliases, account)
-            yield Panel(days.header, [kept for _, kept in readable])
+            yield Panel(header, [kept for _, kept in readable])
 
 
 def _readable(result: Result, comma: bool, account: Account) -> dict[str, Any] | None:
@@ -152,35 +153,36 @@ def _clean(text: str, longest: int | None = None) -> str:
     return " ".join(_UNSTORABLE.sub(" ", text).split())[:longest]
 
 
-class _Days:
-    """A report's header with its day; `reason` (place: the kind) says why it has none."""
+class _NoDay(Exception):
+    """A report has no day that a panel could have; `reason` is a rejection's."""
 
-    def __init__(self, report: Report, options: Options) -> None:
-        self.reason: Rejected | None = None
-        day, instant = _moment(report.collected, options)
-        if day is None:
-            self.reason = Rejected("no_date", "it has no date of collection, and the import names none")
-            return
-        if not FIRST_DAY <= day <= options.today + timedelta(days=1):
-            self.reason = Rejected("impossible_date", "nothing was collected on that day")
-            return
-        offset = report.collected.utcoffset() if isinstance(report.collected, datetime) else None
-        if offset is not None and not FURTHEST_WEST <= offset <= FURTHEST_EAST:
-            self.reason = Rejected("impossible_date", "no zone is so far from UTC")
-            return
-        reported = report.reported if isinstance(report.reported, datetime) else None
-        _, reported_at = _moment(reported, options)
-        self.header = {
-            "collected_date": day,
-            "collected_at": instant,
-            "reported_at": reported_at,
-            "lab_name": _clean(report.lab_name, 200) or None,
-            "lab_provider": _clean(report.lab_provider, 200) or None,
-            "panel_name": _clean(report.panel_name, 200) or None,
-            "specimen_id": _clean(report.specimen_id, 100) or None,
-            "source_system": _clean(report.source_system, 200) or None,
-            "source_id": _clean(report.source_id, 200) or None,
-        }
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def _header(report: Report, options: Options) -> dict[str, Any]:
+    """The columns of a report's panel. Raises _NoDay."""
+    day, instant = _moment(report.collected, options)
+    if day is None:
+        raise _NoDay("no_date", "it has no date of collection, and the import names none")
+    if not FIRST_DAY <= day <= options.today + timedelta(days=1):
+        raise _NoDay("impossible_date", "nothing was collected on that day")
+    offset = report.collected.utcoffset() if isinstance(report.collected, datetime) else None
+    if offset is not None and not FURTHEST_WEST <= offset <= FURTHEST_EAST:
+        raise _NoDay("impossible_date", "no zone is so far from UTC")
+    reported = report.reported if isinstance(report.reported, datetime) else None
+    return {
+        "collected_date": day,
+        "collected_at": instant,
+        "reported_at": _moment(reported, options)[1],
+        "lab_name": _clean(report.lab_name, 200) or None,
+        "lab_provider": _clean(report.lab_provider, 200) or None,
+        "panel_name": _clean(report.panel_name, 200) or None,
+        "specimen_id": _clean(report.specimen_id, 100) or None,
+        "source_system": _clean(report.source_system, 200) or None,
+        "source_id": _clean(report.source_id, 200) or None,
+    }
 
 
 def _moment(moment: date | None, options: Options) -> tuple[date | None, datetime | None]:
