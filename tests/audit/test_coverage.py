@@ -15,6 +15,7 @@ EXEMPT = {
     "data_keys": "a copy of a key in the log would outlive the key, whose end is what erases its person",
     "idempotency_keys": "answers to repeats, kept for a day; what they answered for is audited where it is stored",
     "import_changes": "what an import's roll-back restores: copies of rows whose changes are audited themselves",
+    "lab_import_changes": "the same of a file of laboratory results",
     "onboarding_step_events": "when a step was first shown and done, for the funnel; what was saved is audited",
     "password_history": "hashes of earlier passwords; that a password changed is audited with its person",
     "refresh_tokens": "replaced every few minutes by whoever is logged in; their session is audited",
