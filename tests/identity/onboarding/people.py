@@ -16,6 +16,8 @@ from vitalis.identity.v1 import onboarding_pb2 as pb
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
 FLOWS = load()
+# The jobs that wait for tracking; the worker's own come and go by the clock.
+HAND_OVERS = "procrastinate_jobs WHERE task_name = 'hand_over_lifestyle_baseline'"
 ORDER = tuple(step.name for step in FLOWS.default.steps)
 ANSWERS: dict[str, Any] = {
     "welcome": pb.WelcomeAnswers(acknowledged=True),

@@ -17,7 +17,7 @@ from tests.harness import drain, failure, person, reason
 from tests.identity.coaching.coached import Coached
 from tests.identity.conftest import Identity
 from tests.identity.factors import PASSWORD_HASH
-from tests.identity.onboarding.people import FLOWS, ORDER, Onboarder, somebody, waiting
+from tests.identity.onboarding.people import FLOWS, HAND_OVERS, ORDER, Onboarder, somebody, waiting
 from vitalis.identity.v1 import consents_pb2, consents_pb2_grpc, onboarding_admin_pb2_grpc
 from vitalis.identity.v1 import onboarding_admin_pb2 as pb
 from vitalis.identity.v1.coaching_parts_pb2 import DietaryPreferences
@@ -94,7 +94,7 @@ async def test_a_reset_archives_the_profile_and_begins_anew(identity: Identity, 
     assert events == [(None, {"reason": "they asked us to", "flow_version": "1.1"})]
     # What was to be handed over to tracking is not that of the onboarding that begins now.
     await drain(identity.running)
-    assert run(identity.database, "SELECT count(*) FROM procrastinate_jobs") == [(0,)]
+    assert run(identity.database, f"SELECT count(*) FROM {HAND_OVERS}") == [(0,)]
     # The next profile counts on from the archived one.
     flow = FLOWS.get("1.1")
     assert flow

@@ -14,7 +14,7 @@ from services.kit.caller import Caller
 from tests.databases import ServiceDatabase
 from tests.harness import Running, drain, failure, make_trust, reason
 from tests.identity.conftest import Identity
-from tests.identity.onboarding.people import ANSWERS, ORDER, Onboarder, somebody
+from tests.identity.onboarding.people import ANSWERS, HAND_OVERS, ORDER, Onboarder, somebody
 from tests.services import serving
 from vitalis.identity.v1 import (
     allergies_pb2,
@@ -119,7 +119,7 @@ async def test_two_devices_confirm_at_once(identity: Identity, ada: Onboarder) -
     profiles = await asyncio.gather(*(ada.confirm() for _ in range(4)))
     assert all(profile == profiles[0] for profile in profiles)
     assert query(identity.database, "SELECT version FROM user_profile_versions") == [(1,)]
-    assert query(identity.database, "SELECT count(*) FROM procrastinate_jobs") == [(1,)]
+    assert query(identity.database, f"SELECT count(*) FROM {HAND_OVERS}") == [(1,)]
 
 
 async def test_a_confirmation_that_fails_in_the_middle_leaves_everything_as_it_was(
@@ -221,7 +221,7 @@ async def test_tracking_gets_the_first_baseline_once_however_often_it_is_handed_
     ada = await somebody(identity)
     await ada.finish()
     completed_at = (await ada.state()).completed_at
-    (job,) = query(identity.database, "SELECT args FROM procrastinate_jobs")
+    (job,) = query(identity.database, f"SELECT args FROM {HAND_OVERS}")
     # The queue names whose it is, and nothing of what was answered.
     assert set(job[0]) == {"user_id", "onboarding_id"}
     await drain(identity.running)
@@ -247,11 +247,14 @@ async def test_tracking_that_is_away_gets_it_when_it_is_back(two: tuple[Two, Ide
     await ada.finish()
     for _ in range(2):
         await drain(identity.running)
-        assert query(identity.database, "SELECT status::text FROM procrastinate_jobs") == [("todo",)]
+        assert query(identity.database, f"SELECT status::text FROM {HAND_OVERS}") == [("todo",)]
         due(identity.database)
     await both.start_tracking()
     async with asyncio.timeout(30):
-        while query(identity.database, "SELECT 1 FROM procrastinate_jobs"):
+        for channel in identity.running.parts.channels:
+            # A connection that was lost is tried again after a while, and the job not for ever.
+            await channel.channel_ready()
+        while query(identity.database, f"SELECT 1 FROM {HAND_OVERS}"):
             due(identity.database)
             await drain(identity.running)
     assert len(await both.baselines(ada.caller)) == 1
@@ -262,7 +265,7 @@ async def test_what_was_handed_over_but_not_noted_is_not_doubled(two: tuple[Two,
     ada = await somebody(identity)
     await ada.finish()
     (before,) = query(identity.database, "SELECT id, step_data FROM onboarding_states")
-    ((arguments,),) = query(identity.database, "SELECT args FROM procrastinate_jobs")
+    ((arguments,),) = query(identity.database, f"SELECT args FROM {HAND_OVERS}")
     await drain(identity.running)
     # As if identity had died between tracking's answer and forgetting it.
     query(identity.database, "UPDATE onboarding_states SET step_data = %s RETURNING 1", before[1])
@@ -280,14 +283,14 @@ async def test_nothing_is_handed_over_of_somebody_who_is_being_erased(two: tuple
     closed = "UPDATE users SET deleted_at = now(), account_status = 'deleted' WHERE id = %s RETURNING 1"
     query(identity.database, closed, ada.user_id)
     await drain(identity.running)
-    assert query(identity.database, "SELECT status::text FROM procrastinate_jobs") == []
+    assert query(identity.database, f"SELECT status::text FROM {HAND_OVERS}") == []
     assert await both.baselines(ada.caller) == []
 
 
 async def test_a_service_that_is_not_told_of_tracking_keeps_it(identity: Identity, ada: Onboarder) -> None:
     await ada.finish()
     await drain(identity.running)
-    assert query(identity.database, "SELECT status::text FROM procrastinate_jobs") == [("todo",)]
+    assert query(identity.database, f"SELECT status::text FROM {HAND_OVERS}") == [("todo",)]
     assert query(identity.database, "SELECT step_data IS NULL FROM onboarding_states") == [(False,)]
 
 
