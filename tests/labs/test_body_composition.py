@@ -128,6 +128,7 @@ async def test_a_change_replaces_the_regions_that_are_sent_and_no_others(labs: R
     assert list(changed.regions) == regions(fewer)
     assert (changed.weight_lbs, list(changed.bone_densities)) == (180, bones(BONES))
     assert changed.etag != scan.etag
+    assert await reason(update(ada, scan.id, etag=scan.etag, provider="x")) == "ETAG_MISMATCH"
     assert await read(ada, scan.id) == changed
     # Without a mask, what is sent; a mask without a value clears.
     assert list((await update(ada, scan.id, provider="DexaFit")).regions) == list(changed.regions)
