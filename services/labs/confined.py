@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import os
 import resource
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
 from typing import Any, NamedTuple
+
+# What a Python and a Tesseract need to start. The worker's secrets are not among it.
+_INHERITED = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "TESSDATA_PREFIX")
 
 
 class Limits(NamedTuple):
@@ -35,6 +39,7 @@ async def confined(module: str, limits: Limits, *arguments: str) -> Any:
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=DEVNULL,
+        env={name: os.environ[name] for name in _INHERITED if name in os.environ},
     )
     try:
         said, _ = await asyncio.wait_for(process.communicate(), limits.seconds)
