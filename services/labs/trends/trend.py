@@ -163,7 +163,11 @@ class _View:
     def _from(self, value: Decimal | None, unit: str) -> float | None:
         if value is None or self._units is None:
             return None
-        return float(self._units.convert(value, unit, self._unit))
+        try:
+            return float(self._units.convert(value, unit, self._unit))
+        except UnitRefused:
+            # A word has been printed with a unit, or none, that a number could not have.
+            return None
 
     def point(self, row: _Row) -> pb.TrendPoint:
         at = row.collected_at
