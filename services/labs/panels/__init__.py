@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
-from services.kit.database import Database
+from services.kit.database import Database, changed_at
 from services.kit.idempotency import once
 from services.kit.resources import delete, get, list_
 from services.labs.base import IDEMPOTENCY_KEYS
@@ -149,7 +149,6 @@ _FINDS = frozenset({"raw_name", "specimen", "loinc_code"})
 async def _redate(connection: AsyncConnection, panel_id: str, deleted_at: Any, becomes: Any) -> None:
     """The panel's markers that were deleted then (None: are not) are deleted at `becomes`."""
     table = blood_markers.c
-    later = sa.func.greatest(sa.func.now(), table.updated_at + sa.text("interval '1 microsecond'"))
     await connection.execute(
         sa.update(blood_markers)
         .where(
@@ -157,5 +156,5 @@ async def _redate(connection: AsyncConnection, panel_id: str, deleted_at: Any, b
             table.panel_id == UUID(panel_id),
             table.deleted_at.is_(None) if deleted_at is None else table.deleted_at == deleted_at,
         )
-        .values(deleted_at=becomes, updated_at=later)
+        .values(deleted_at=becomes, updated_at=changed_at(blood_markers))
     )

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
 from services.kit.caller import current
-from services.kit.database import uuid7_texts
+from services.kit.database import changed_at, uuid7_texts
 from services.kit.errors import ServiceError, Violation
 from services.kit.resources import Resource
 from services.labs.base import IDEMPOTENCY_KEYS
@@ -130,8 +130,8 @@ def _writer(*, override: bool) -> ReturningInsert[Any]:
         "index_where": blood_markers.c.deleted_at.is_(None),
     }
     if override:
-        later = sa.func.greatest(sa.func.now(), blood_markers.c.updated_at + sa.text("interval '1 microsecond'"))
-        new: dict[str, Any] = {name: statement.excluded[name] for name in _WRITTEN} | {"updated_at": later}
+        new: dict[str, Any] = {name: statement.excluded[name] for name in _WRITTEN}
+        new["updated_at"] = changed_at(blood_markers)
         # Another result is no longer the import's; one that is only judged again is.
         same_result = [blood_markers.c[name].is_not_distinct_from(new[name]) for name in ("value", "unit")]
         new["import_id"] = sa.case((sa.and_(*same_result), blood_markers.c.import_id))
