@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.identity.coaching_profile.rules import violations
 from services.identity.onboarding.answers import assess, compose, from_text, only, to_text, with_section
 from services.identity.onboarding.definitions import CONFIRMATION, Flow
 from services.identity.onboarding.outcome import path_in_answers
@@ -47,6 +48,43 @@ def test_the_same_answers_make_the_same_profile_in_any_order_of_steps(names: tup
         made = compose(reordered(names), ALL, message)
         assert made == compose(FLOW, ALL, message)
         assert made == compose(FLOW, only(FLOW, ALL, message), message)
+
+
+BROKEN: dict[str, list[dict[str, object]]] = {
+    "goals": [
+        {"primary_goal": "muscle_gain"},
+        {"secondary_goal": "muscle_gain"},
+        {"goals": [{"goal_type": "primary", "goal_category": "muscle_gain"}] * 2},
+        {"goals": [{"goal_type": "secondary", "goal_category": "fat_loss"}]},
+    ],
+    "physical_constraints": [{"constraints": [{"constraint_type": "time", "severity": "mild"}]}],
+    "dietary_preferences": [{"diet_type": "other"}, {"diet_type": "vegan", "diet_type_other": "raw"}],
+    "meal_plan": [
+        {"meals_per_day": 5},
+        {"daily_calories_target": 2000, "daily_calories_min": 2100, "daily_calories_max": 1900},
+        {"protein_percentage": 30},
+    ],
+    "meal_schedule": [{"meal_schedules": [{"meal_number": 1, "scheduled_time": "12:00"}] * 2}],
+    "workout_schedule": [{"monday_workout": False}],
+    "hydration": [{"reminder_start_time": "12:00", "reminder_end_time": "11:00"}],
+}
+
+
+@st.composite
+def contradicting(draw: st.DrawFn) -> pb.OnboardingAnswers:
+    """Answers of which some contradict themselves or others."""
+    answers = pb.OnboardingAnswers(**ANSWERS)
+    for name, wrong in BROKEN.items():
+        if more := draw(st.none() | st.sampled_from(wrong)):
+            answers.MergeFrom(pb.OnboardingAnswers(**{name: more}))  # type: ignore[arg-type]
+    return answers
+
+
+@given(contradicting(), SOME)
+def test_what_a_part_of_a_profile_breaks_the_whole_breaks_too(answers: pb.OnboardingAnswers, some: set[str]) -> None:
+    part = pb.OnboardingAnswers(**{name: getattr(answers, name) for name in some})
+    broken, more = (set(violations(compose(FLOW, each, "coaching_profile"))) for each in (part, answers))
+    assert broken <= more
 
 
 @given(SOME, st.sampled_from(ORDER))
