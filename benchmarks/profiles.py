@@ -44,6 +44,8 @@ TABLES = (
     "user_preferences",
     "allergies",
     "intolerances",
+    "dietary_restrictions",
+    "medical_conditions",
     "data_keys",
 )
 # As long as what a person writes; nobody reads these.
@@ -89,6 +91,8 @@ FILLING = (
     "INSERT INTO user_preferences (user_id) SELECT id FROM people",
     "INSERT INTO allergies (id, user_id, name, severity) SELECT uuidv7(), id, 'peanuts', 'SEVERE' FROM people",
     "INSERT INTO intolerances (id, user_id, name) SELECT uuidv7(), id, 'lactose' FROM people",
+    "INSERT INTO dietary_restrictions (id, user_id, restriction) SELECT uuidv7(), id, 'halal' FROM people",
+    "INSERT INTO medical_conditions (id, user_id, name, status) SELECT uuidv7(), id, 'asthma', 'active' FROM people",
     (
         "INSERT INTO data_keys (user_id, purpose, wrapped_key, master_key_id)"
         " SELECT id, 'general', decode(repeat('5a', 69), 'hex'), 1 FROM people"

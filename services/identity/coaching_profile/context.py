@@ -17,8 +17,9 @@ from services.identity.coaching_profile.tables import (
 )
 from services.identity.health_profile import profile as health_profile
 from services.identity.health_profile.allergies import ALLERGIES
-from services.identity.health_profile.conditions import INTOLERANCES
-from services.identity.health_profile.tables import allergies, intolerances
+from services.identity.health_profile.conditions import CONDITIONS, INTOLERANCES, RESTRICTIONS
+from services.identity.health_profile.records import HealthRecord
+from services.identity.health_profile.tables import allergies, medical_conditions
 from services.identity.users import users
 from services.kit.caller import current
 from services.kit.database import Database, Statement
@@ -41,8 +42,20 @@ DANGER = sa.case(
     (allergies.c.severity == "MILD", 3),
     else_=1,
 )
-ALLERGIES_BY_DANGER = JsonRows(ALLERGIES.rows, DANGER, allergies.c.created_at, allergies.c.id)
-NEWEST_INTOLERANCES = JsonRows(INTOLERANCES.rows, intolerances.c.created_at.desc(), intolerances.c.id.desc())
+
+
+def _newest_first(record: HealthRecord) -> JsonRows:
+    return JsonRows(record.rows, record.table.c.created_at.desc(), record.table.c.id.desc())
+
+
+# What the health profile adds, by the field that it becomes, and what is left out of it.
+STATED = {
+    "allergies": JsonRows(ALLERGIES.rows, DANGER, allergies.c.created_at, allergies.c.id),
+    "intolerances": _newest_first(INTOLERANCES),
+    "dietary_restrictions": _newest_first(RESTRICTIONS),
+    "medical_conditions": _newest_first(CONDITIONS),
+}
+HOLDS = {"medical_conditions": [medical_conditions.c.status != "resolved"]}
 PROFILE_COLUMNS = (
     *HEAD.columns(HEAD.names),
     *(part.json.select(users.c.id, *([ACTIVE[part.field]] if part.field in ACTIVE else [])) for part in PARTS),
@@ -55,8 +68,10 @@ WRAPPED_KEY = next(
 FIND = Statement(
     health_profile.READ.add_columns(
         *PROFILE_COLUMNS,
-        ALLERGIES_BY_DANGER.select(users.c.id, allergies.c.deleted_at.is_(None)),
-        NEWEST_INTOLERANCES.select(users.c.id, intolerances.c.deleted_at.is_(None)),
+        *(
+            stated.select(users.c.id, stated.rows.table.c.deleted_at.is_(None), *HOLDS.get(name, ()))
+            for name, stated in STATED.items()
+        ),
     ).join_from(users, user_profiles, user_profiles.c.user_id == users.c.id)
 )
 REFERENCE_LISTS = Statement(sa.select(sa.func.reference_lists()))
@@ -73,7 +88,7 @@ class CoachingContextServicer(pb_grpc.CoachingContextServiceServicer):
         rows = await self._database.fetch(FIND, {"user_id": request.user_id})
         if not rows:
             raise not_found("coaching profile")
-        body, profile, stated = rows[0][:BODY], rows[0][BODY:-2], rows[0][-2:]
+        body, profile, stated = rows[0][:BODY], rows[0][BODY : -len(STATED)], rows[0][-len(STATED) :]
         key = self._database.vault.open(current().subject, GENERAL, body[WRAPPED_KEY])
         answer = pb.CoachingContext()
         for field, value in assemble(profile, key).ListFields():
@@ -87,8 +102,8 @@ class CoachingContextServicer(pb_grpc.CoachingContextServiceServicer):
                 setattr(answer, field.name, value)
         if current().may(HEALTH):
             answer.has_health = True
-            answer.allergies.extend(ALLERGIES_BY_DANGER.read(stated[0], key))
-            answer.intolerances.extend(NEWEST_INTOLERANCES.read(stated[1], key))
+            for (name, kind), found in zip(STATED.items(), stated, strict=True):
+                getattr(answer, name).extend(kind.read(found, key))
             answer.health_profile.CopyFrom(health_profile.to_message(body, key))
         # Of all that it says: an age changes without anything being written.
         answer.etag = hashlib.sha256(answer.SerializeToString(deterministic=True)).hexdigest()[:32]

@@ -16,8 +16,12 @@ from vitalis.identity.v1 import (
     allergies_pb2_grpc,
     coaching_context_pb2,
     coaching_context_pb2_grpc,
+    dietary_restrictions_pb2,
+    dietary_restrictions_pb2_grpc,
     health_profile_pb2,
     health_profile_pb2_grpc,
+    medical_conditions_pb2,
+    medical_conditions_pb2_grpc,
 )
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 from vitalis.options.v1 import rules_pb2
@@ -34,6 +38,25 @@ async def state(person: Coached, name: str, severity: str) -> None:
         user_id=person.id, allergy=allergies_pb2.Allergy(name=name, severity=severity, notes="since childhood")
     )
     await stub.CreateAllergy(request, metadata=person.running.metadata(person.caller))
+
+
+async def record(person: Coached, **given: str) -> None:
+    """A dietary restriction, or a medical condition."""
+    metadata = person.running.metadata(person.caller)
+    if "restriction" in given:
+        diets = dietary_restrictions_pb2_grpc.DietaryRestrictionsServiceStub(person.running.channel)
+        eaten = dietary_restrictions_pb2.DietaryRestriction(**given)  # type: ignore[arg-type]
+        await diets.CreateDietaryRestriction(
+            dietary_restrictions_pb2.CreateDietaryRestrictionRequest(user_id=person.id, dietary_restriction=eaten),
+            metadata=metadata,
+        )
+    else:
+        conditions = medical_conditions_pb2_grpc.MedicalConditionsServiceStub(person.running.channel)
+        condition = medical_conditions_pb2.MedicalCondition(**given)  # type: ignore[arg-type]
+        await conditions.CreateMedicalCondition(
+            medical_conditions_pb2.CreateMedicalConditionRequest(user_id=person.id, medical_condition=condition),
+            metadata=metadata,
+        )
 
 
 async def weigh(person: Coached, **body: float) -> None:
@@ -72,6 +95,22 @@ async def test_the_context_is_what_holds_now(ada: Coached) -> None:
     assert context.version == 2
 
 
+async def test_what_somebody_eats_by_and_is_treated_for_is_in_it(identity: Identity, ada: Coached) -> None:
+    bert = await coached(identity.running, "bert@example.com")
+    await record(bert, restriction="kosher")
+    await record(bert, name="epilepsy", status="active")
+    await record(ada, restriction="gluten_free")
+    await record(ada, restriction="halal", notes="since I married")
+    for name, status in (("asthma", "active"), ("a broken arm", "resolved"), ("leukaemia", "remission")):
+        await record(ada, name=name, status=status)
+    context = await read(ada)
+    assert [each.restriction for each in context.dietary_restrictions] == ["halal", "gluten_free"]
+    assert context.dietary_restrictions[0].notes == "since I married"
+    assert [each.name for each in context.medical_conditions] == ["leukaemia", "asthma"]
+    ada.sql("UPDATE dietary_restrictions SET deleted_at = now() WHERE user_id = %s", ada.id)
+    assert not (await read(ada)).dietary_restrictions
+
+
 async def test_its_etag_changes_with_everything_in_it(ada: Coached) -> None:
     seen = [(await read(ada)).etag]
     assert (await read(ada)).etag == seen[0]
@@ -88,9 +127,12 @@ async def test_its_etag_changes_with_everything_in_it(ada: Coached) -> None:
 
 async def test_the_body_and_allergies_are_for_whoever_may_read_the_health_profile(ada: Coached) -> None:
     await weigh(ada, weight_kg=70)
+    await record(ada, restriction="halal")
+    await record(ada, name="asthma", status="active")
     carla = insert_person(ada.running.database, "carla@example.com", role="coach")
     context = await read(ada.delegate(carla, "coaching_profile.read"))
     assert (context.has_health, len(context.allergies), context.HasField("health_profile")) == (False, 0, False)
+    assert (len(context.dietary_restrictions), len(context.medical_conditions)) == (0, 0)
     assert context.goals
     both = await read(ada.delegate(carla, "coaching_profile.read", "health_profile.read"))
     assert (both.has_health, len(both.allergies), both.health_profile.weight_kg) == (True, 1, 70)
