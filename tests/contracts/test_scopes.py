@@ -6,6 +6,7 @@ from pathlib import Path
 from services.kit.contract import grantable_scopes
 from tests.rpcs import rpcs
 from vitalis.options.v1.options_pb2 import AUDIENCE_ADMIN, AUDIENCE_USER
+from vitalis_client.cli.sharing import SCOPES
 
 # What no grant holds, a whole area or one scope of it, and why.
 OWNERS_ALONE = {
@@ -47,6 +48,8 @@ def test_what_can_be_shared_stands_with_the_command_that_shares_it() -> None:
     readme = Path(__file__).parents[2].joinpath("client", "README.md").read_text(encoding="utf-8")
     (line,) = (line for line in readme.splitlines() if line.startswith("SCOPES are "))
     assert set(re.findall(r"`([a-z_.]+)`", line)) == grantable_scopes()
+    # Its own help names them too.
+    assert set(SCOPES) == grantable_scopes()
 
 
 def test_no_reason_is_left_of_a_scope_that_is_gone() -> None:

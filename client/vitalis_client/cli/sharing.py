@@ -26,6 +26,10 @@ SCOPES = (
     "health_profile.write",
     "wellbeing.read",
     "wellbeing.write",
+    "coaching_profile.read",
+    "coaching_profile.write",
+    "labs.read",
+    "labs.write",
 )
 
 GIVEN: Sequence[Column[Grant]] = (
