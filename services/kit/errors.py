@@ -128,6 +128,12 @@ def invalid(field: str, rule: str) -> ServiceError:
     return ServiceError("INVALID_FIELD", f"{field}: {rule}", violations=[Violation(field, rule)])
 
 
+def invalid_fields(violations: Sequence[Violation]) -> ServiceError:
+    """The error of all that is wrong with a request; its message names the first."""
+    first = violations[0]
+    return ServiceError("INVALID_FIELD", f"{first.field}: {first.description}", violations=violations)
+
+
 def etag_mismatch(what: str, etag: str) -> ServiceError:
     """The error of a change to what has changed since it was read; `etag` is the present one."""
     return ServiceError("ETAG_MISMATCH", f"the {what} has changed since it was read", metadata={"etag": etag})

@@ -2,6 +2,10 @@
 
 Read `_Method.guard` from top to bottom: it is the whole way of a request into
 a servicer method and of an error out of it.
+
+A request that breaks the contract reaches no servicer. What else is wrong with
+it, such as rules between its fields and what is stored, is told in the same
+answer where the method says how to find that: see `also_wrong`.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import structlog
@@ -35,7 +39,7 @@ from services.kit.caller import (
     calling,
 )
 from services.kit.contract import ContractError, RequiredFields, Rpc, grantable_scopes, rpcs_of, violation_of
-from services.kit.errors import ServiceError, to_status
+from services.kit.errors import ServiceError, Violation, invalid_fields, to_status
 from services.kit.telemetry import span, where
 from vitalis.options.v1 import options_pb2
 
@@ -52,6 +56,23 @@ EXEMPT = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 CALLER_METADATA = frozenset({TOKEN_METADATA, REQUEST_ID_METADATA, ADDRESS_METADATA, USER_AGENT_METADATA})
 HTTP_BODY = "google.api.HttpBody"
 UNDOCUMENTED = "answered an error that the proto does not document"
+Behavior = TypeVar("Behavior", bound=Callable[..., Any])
+
+
+def also_wrong(find: Callable[[Any, Any], Awaitable[list[Violation]]]) -> Callable[[Behavior], Behavior]:
+    """Marks a servicer method with `find(servicer, request)`, which says what else is wrong with a refused request.
+
+    It is asked for requests that break the contract, and answers all violations
+    that the method would find; those of fields that are refused anyway are not
+    told twice. It changes nothing, and raises nothing but ServiceError, which
+    means that there is no more to tell.
+    """
+
+    def mark(behavior: Behavior) -> Behavior:
+        behavior.also_wrong = find  # type: ignore[attr-defined]
+        return behavior
+
+    return mark
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
@@ -145,7 +166,8 @@ class _Method:
     def _unary_unary(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             async with self.guard(context) as caller:
-                self.check(request, caller)
+                if violations := self.check(request, caller):
+                    raise invalid_fields(violations + await self.others(behavior, request, caller, violations))
                 await self._access.admit(caller, self._rpc)
                 return await behavior(request, context)
 
@@ -156,7 +178,8 @@ class _Method:
         # caller goes would be closed by another task, without this caller.
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             async with self.guard(context) as caller:
-                self.check(request, caller)
+                if violations := self.check(request, caller):
+                    raise invalid_fields(violations)
                 await self._access.admit(caller, self._rpc)
                 async with aclosing(behavior(request, context)) as responses:
                     async for response in responses:
@@ -171,7 +194,8 @@ class _Method:
                 async def checked() -> AsyncIterator[Message]:
                     is_first = True
                     async for request in requests:
-                        self.check(request, caller, is_first=is_first)
+                        if violations := self.check(request, caller, is_first=is_first):
+                            raise invalid_fields(violations)
                         if is_first:
                             await self._access.admit(caller, self._rpc)
                         is_first = False
@@ -251,17 +275,30 @@ class _Method:
         if self._rpc.scope not in caller.scopes:
             raise ServiceError("SCOPE_MISSING", f"needs the scope {self._rpc.scope}")
 
-    def check(self, request: Message, caller: Caller, *, is_first: bool = True) -> None:
-        """Holds a message against the contract: its subject, its required fields, its rules."""
+    def check(self, request: Message, caller: Caller, *, is_first: bool = True) -> list[Violation]:
+        """What of the contract a message breaks: its required fields, its rules. Raises SUBJECT_MISMATCH."""
         subject = getattr(request, "user_id", "")
         if subject and self._rpc.audience != options_pb2.AUDIENCE_PUBLIC and subject != caller.subject:
             raise ServiceError("SUBJECT_MISMATCH", "you have no access to this person's data")
         # What follows an upload's first message is the file alone.
         violations = self._required.missing(request) if is_first or not self._is_upload else []
         violations += map(violation_of, self._validator.collect_violations(request))
-        if violations:
-            first = violations[0]
-            raise ServiceError("INVALID_FIELD", f"{first.field}: {first.description}", violations=violations)
+        return violations
+
+    async def others(
+        self, behavior: Any, request: Message, caller: Caller, violations: list[Violation]
+    ) -> list[Violation]:
+        """What is wrong besides with a request that is refused for `violations`."""
+        find = getattr(behavior, "also_wrong", None)
+        if find is None:
+            return []
+        # It may look at what is stored, as the method would.
+        await self._access.admit(caller, self._rpc)
+        told = {violation.field for violation in violations}
+        try:
+            return [found for found in await find(behavior.__self__, request) if found.field not in told]
+        except ServiceError:
+            return []
 
     def documented(self, error: ServiceError, caller: Caller) -> ServiceError:
         """The error itself, or INTERNAL if the proto does not say that this RPC answers it."""

@@ -16,6 +16,7 @@ EXEMPT = {
     "idempotency_keys": "answers to repeats, kept for a day; what they answered for is audited where it is stored",
     "import_changes": "what an import's roll-back restores: copies of rows whose changes are audited themselves",
     "lab_import_changes": "the same of a file of laboratory results",
+    "onboarding_hand_overs": "what waits for tracking, where it is audited once it is there",
     "onboarding_step_events": "when a step was first shown and done, for the funnel; what was saved is audited",
     "password_history": "hashes of earlier passwords; that a password changed is audited with its person",
     "refresh_tokens": "replaced every few minutes by whoever is logged in; their session is audited",

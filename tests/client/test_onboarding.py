@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from google.protobuf import json_format
@@ -12,7 +14,7 @@ from tests.client.server import Server
 from tests.client.server.base import Fault
 from tests.client.terminal import at_a_terminal
 from vitalis_client import Vitalis, VitalisError
-from vitalis_client.cli import account, app
+from vitalis_client.cli import account, app, onboarding
 
 Run = Callable[..., Result]
 GOALS = {"primary_goal": "strength", "goals": [{"goal_type": "primary", "target_weight_kg": 70}]}
@@ -60,6 +62,24 @@ def test_from_the_welcome_to_a_locked_profile(run: Run, server: Server) -> None:
     again = run(typed=[])
     assert again.exit_code == 2
     assert "your onboarding is complete; change what you answered with: vitalis profile set" in again.stderr
+
+
+def test_it_says_how_long_a_step_was_on_the_screen(run: Run, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A clock that goes on by half a minute whenever somebody looks at it.
+    monkeypatch.setattr(onboarding, "time", SimpleNamespace(monotonic=count(1000, 30).__next__))
+    assert run(typed=ALL).exit_code == 0
+    assert server.seconds_shown == [30] * 4
+
+
+def test_who_was_away_for_days_has_not_read_for_so_long(api: Vitalis, server: Server) -> None:
+    api.onboarding.save(0, {"welcome": {"acknowledged": True}}, seconds_shown=10**9)
+    assert server.seconds_shown == [86400]
+
+
+def test_why_somebody_begins_anew_is_shown(run: Run, server: Server) -> None:
+    server.state.reset_reason = "the plan was another person's"
+    done = run(typed=["y", "q"])
+    assert "An administrator had you begin anew: the plan was another person's\n" in done.stderr
 
 
 @pytest.mark.parametrize(("answered", "leaving"), [*((count, "q") for count in range(1, len(ALL))), (4, None)])

@@ -10,6 +10,8 @@ from typing import Any
 
 from protos import generate
 from services.kit.database import Database
+from services.kit.errors import Violation
+from services.kit.interceptor import also_wrong
 from services.kit.parts import Parts, Service
 from services.kit.settings import ServiceSettings
 from tests.harness import Running
@@ -84,7 +86,14 @@ def probe_service(pb: ModuleType, pb_grpc: ModuleType) -> Service[ServiceSetting
         probes = Probes(pb, database)
 
         class ProbesServicer(pb_grpc.ProbesServiceServicer):  # type: ignore[misc, name-defined]
-            Ask = staticmethod(probes.unary("Ask"))
+            async def _wrong(self, request: Any) -> list[Violation]:
+                find = self.probes.handlers.get("wrong with Ask")
+                return await find(self, request) if find else []
+
+            @also_wrong(_wrong)
+            async def Ask(self, request: Any, context: Any) -> Any:
+                return await self.probes.unary("Ask")(request, context)
+
             AskPublic = staticmethod(probes.unary("AskPublic"))
             AskAdmin = staticmethod(probes.unary("AskAdmin"))
             AskInternal = staticmethod(probes.unary("AskInternal"))

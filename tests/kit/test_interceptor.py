@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.kit.caller import ANONYMOUS, GATEWAY, Caller, current
-from services.kit.errors import ServiceError
+from services.kit.errors import ServiceError, Violation
 from tests.harness import failure, person, reason, service
 from tests.kit.support import Probe
 
@@ -196,6 +196,38 @@ async def test_what_is_not_valid_is_named_field_by_field(
     assert named == (violated or ["part.parts[1].name", "part.parts[1].parts[0].name"])
     assert error.message.startswith(named[0])
     assert "x" * 21 not in error.message
+
+
+async def test_what_else_is_wrong_is_told_in_the_same_answer(probe: Probe, ada: Caller) -> None:
+    asked: list[Any] = []
+
+    async def wrong(servicer: Any, request: Any) -> list[Violation]:
+        asked.append((servicer.probes is probe.probes, request.text, current()))
+        return [Violation("text", "says nothing"), Violation("payload", "does not go with it")]
+
+    async def answer(request: Any, context: Any) -> Any:
+        raise ServiceError("UNAVAILABLE", "it came this far")
+
+    probe.on("wrong with Ask", wrong)
+    probe.on("Ask", answer)
+    error = await failure(ask(probe, ada, text="x" * 21, parts=[{}]))
+    # Of a field that is refused anyway no more is said.
+    assert [violation.field for violation in error.violations] == ["parts[0].name", "text", "payload"]
+    assert asked == [(True, "x" * 21, ada)]
+    # It is not asked where the contract holds, nor of who may not call.
+    assert await reason(ask(probe, ada)) == "UNAVAILABLE"
+    assert await reason(ask(probe, ada, user_id=person().subject, text="x" * 21)) == "SUBJECT_MISMATCH"
+    assert await reason(ask(probe, person(ada.subject, "user", "probes.write"), text="x" * 21)) == "SCOPE_MISSING"
+    assert len(asked) == 1
+
+
+async def test_what_cannot_be_found_out_hides_nothing(probe: Probe, ada: Caller) -> None:
+    async def wrong(servicer: Any, request: Any) -> list[Violation]:
+        raise ServiceError("NOT_FOUND", "there is nothing to hold it against")
+
+    probe.on("wrong with Ask", wrong)
+    error = await failure(ask(probe, ada, text="x" * 21))
+    assert (error.reason.name, [violation.field for violation in error.violations]) == ("INVALID_FIELD", ["text"])
 
 
 async def test_the_number_of_violations_is_bounded(probe: Probe, ada: Caller) -> None:

@@ -13,6 +13,9 @@ from vitalis_client.contract.models import (
     SaveOnboardingStepResponse,
 )
 
+# What the server takes; whoever was away for a day has not read for so long.
+MOST_SECONDS_SHOWN = 86400
+
 
 class Onboarding(Area):
     """What is asked, what was answered, and what is missing.
@@ -33,11 +36,12 @@ class Onboarding(Area):
         return self._http.get(routes.GET_ONBOARDING_FLOWS).flows
 
     def save(
-        self, step: int, answers: Mapping[str, Any], *, etag: str = "", device_type: str = ""
+        self, step: int, answers: Mapping[str, Any], *, etag: str = "", device_type: str = "", seconds_shown: int = 0
     ) -> SaveOnboardingStepResponse:
         """Saves a step: `save(1, {"fitness_experience": {"fitness_level": "beginner"}})`.
 
-        With the state's `etag` only if no other device has saved since: ETAG_MISMATCH.
+        With the state's `etag` only if no other device has saved since: ETAG_MISMATCH. `seconds_shown` is how long
+        the step was on the screen.
         STEP_OUT_OF_SEQUENCE, ONBOARDING_COMPLETED.
         """
         body: dict[str, Any] = {"step": step, "answers": dict(answers), "request_id": str(uuid.uuid4())}
@@ -45,6 +49,8 @@ class Onboarding(Area):
             body["etag"] = etag
         if device_type:
             body["device_type"] = device_type
+        if seconds_shown:
+            body["seconds_shown"] = min(seconds_shown, MOST_SECONDS_SHOWN)
         return self._http.call(routes.SAVE_ONBOARDING_STEP, {}, repeat=True, json=body)
 
     def go_back(self, step: int, *, etag: str = "") -> GoBackInOnboardingResponse:

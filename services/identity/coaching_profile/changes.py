@@ -7,12 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.coaching_profile import rules, store
 from services.identity.coaching_profile.differences import differences
-from services.identity.coaching_profile.settle import masked, settle, strip
+from services.identity.coaching_profile.settle import masked, settle, strip, without
 from services.identity.coaching_profile.store import Locked
 from services.identity.coaching_profile.tables import user_profiles
 from services.kit import audit
 from services.kit.contract import RequiredFields, violation_of
-from services.kit.errors import ServiceError, Violation
+from services.kit.errors import Violation, invalid_fields
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
 VALIDATOR = Validator()
@@ -27,7 +27,10 @@ def violations(profile: CoachingProfile, before: CoachingProfile | None = None) 
     """
     found = REQUIRED.missing(profile)
     found += map(violation_of, VALIDATOR.collect_violations(profile))
-    return found + rules.violations(profile, before)
+    named = {violation.field for violation in found}
+    # A field that does not hold by itself says nothing about others.
+    between = rules.violations(without(profile, named), before)
+    return found + [violation for violation in between if violation.field not in named]
 
 
 async def create(connection: AsyncConnection, profile: CoachingProfile, reason: str) -> CoachingProfile:
@@ -56,6 +59,13 @@ async def update(
 
     Raises INVALID_FIELD with every violation of the profile that it leads to.
     """
+    after, found = changed(sent, before, paths)
+    refuse(found, "profile.")
+    return await _store(connection, before, after, reason)
+
+
+def changed(sent: CoachingProfile, before: Locked, paths: Sequence[str]) -> tuple[CoachingProfile, list[Violation]]:
+    """The profile that a change leads to, and every violation of it."""
     after = masked(sent, before.profile, list(paths))
     strange = [
         Violation(f"{field}[{index}].id", "is none of this profile's; leave it out for a new one")
@@ -64,8 +74,7 @@ async def update(
         if item.id and item.id not in {stored.id for stored in getattr(before.profile, field)}
     ]
     settle(after, before.profile, before.now)
-    refuse([*strange, *violations(after, before.profile)], "profile.")
-    return await _store(connection, before, after, reason)
+    return after, [*strange, *violations(after, before.profile)]
 
 
 async def roll_back(
@@ -88,15 +97,14 @@ async def set_lock(connection: AsyncConnection, before: Locked, reason: str, *, 
     return await store.change(connection, before, before.profile, reason, is_locked=is_locked)
 
 
-async def archive(connection: AsyncConnection, user_id: str, reason: str) -> None:
+async def archive(connection: AsyncConnection, user_id: str) -> None:
     """Takes the profile of `user_id`, the transaction's subject, away and leaves its versions; nothing without one.
 
     The current version ends, the next profile begins with the number after it.
-    The reason stands in the person's audit trail.
     """
     version = await store.remove(connection)
     if version is not None:
-        details = {"version": version, "reason": reason}
+        details = {"version": version}
         await audit.record(connection, ARCHIVED, details, table=user_profiles.name, record_id=user_id)
 
 
@@ -109,6 +117,4 @@ async def _store(connection: AsyncConnection, before: Locked, after: CoachingPro
 def refuse(found: list[Violation], prefix: str) -> None:
     """Raises INVALID_FIELD for violations, all of them at once, by their paths behind `prefix`."""
     if found:
-        named = [Violation(prefix + violation.field, violation.description) for violation in found]
-        message = f"{named[0].field}: {named[0].description}"
-        raise ServiceError("INVALID_FIELD", message, violations=named)
+        raise invalid_fields([Violation(prefix + violation.field, violation.description) for violation in found])

@@ -11,8 +11,9 @@ from services.identity.coaching_profile.settle import unmaskable
 from services.identity.coaching_profile.store import Locked
 from services.identity.second_factors.proof import Proofs, proof_refused
 from services.kit.caller import current
-from services.kit.database import Database
-from services.kit.errors import ServiceError, etag_mismatch
+from services.kit.database import Database, now
+from services.kit.errors import ServiceError, Violation, etag_mismatch
+from services.kit.interceptor import also_wrong
 from vitalis.identity.v1 import coaching_profile_pb2 as pb
 from vitalis.identity.v1 import coaching_profile_pb2_grpc as pb_grpc
 
@@ -34,6 +35,18 @@ class CoachingProfileServicer(pb_grpc.CoachingProfileServiceServicer):
         """The profile. Raises NOT_FOUND."""
         return pb.GetCoachingProfileResponse(coaching_profile=await store.find(self._database))
 
+    async def _wrong(self, request: pb.UpdateCoachingProfileRequest) -> list[Violation]:
+        """Every rule that a change breaks. Raises NOT_FOUND, and PROFILE_LOCKED for who cannot make it."""
+        paths = list(request.update_mask.paths)
+        if found := unmaskable(paths):
+            return found
+        stored = await store.find(self._database)
+        if stored.is_locked and current().is_delegate:
+            raise locked()
+        _, found = changes.changed(request.profile, Locked(stored, now()), paths)
+        return [Violation(f"profile.{each.field}", each.description) for each in found]
+
+    @also_wrong(_wrong)
     async def UpdateCoachingProfile(
         self, request: pb.UpdateCoachingProfileRequest, context: Context
     ) -> pb.UpdateCoachingProfileResponse:

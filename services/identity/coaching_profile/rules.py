@@ -59,7 +59,7 @@ def _goals(profile: CoachingProfile, before: CoachingProfile) -> Iterator[Violat
         if primary and goal.goal_type == "secondary" and _is_active(goal):
             yield from _beside(primary, goal.goal_category, f"{path}.goal_category")
     leading = [index for index, goal in enumerate(profile.goals) if goal.goal_type == "primary" and _is_active(goal)]
-    if profile.goals and not leading:
+    if profile.goals and not leading and all(goal.goal_type for goal in profile.goals):
         yield Violation("goals", "must hold an active primary goal")
     for index in leading[1:]:
         yield Violation(f"goals[{index}].goal_type", f"there is one active primary goal, and goals[{leading[0]}] is it")
@@ -88,7 +88,7 @@ def _constraints(profile: CoachingProfile) -> Iterator[Violation]:
         yield Violation("constraints", f"holds the id {identical} twice")
     for index, constraint in enumerate(profile.constraints):
         path = f"constraints[{index}]"
-        if constraint.severity and constraint.constraint_type not in HINDRANCES:
+        if constraint.severity and constraint.constraint_type not in ("", *HINDRANCES):
             yield Violation(f"{path}.severity", "is for injuries and limitations only")
         known = REFERENCE.equipment | REFERENCE.equipment_categories
         if constraint.constraint_type == "equipment" and constraint.constraint_category not in known | {""}:
@@ -105,7 +105,7 @@ def _diet(profile: CoachingProfile) -> Iterator[Violation]:
     diet, path = profile.dietary_preferences, "dietary_preferences.diet_type_other"
     if diet.diet_type == "other" and not diet.diet_type_other:
         yield Violation(path, "is required for the diet type other")
-    if diet.diet_type != "other" and diet.diet_type_other:
+    if diet.diet_type not in ("", "other") and diet.diet_type_other:
         yield Violation(path, "is for the diet type other only")
     targets = diet.macro_targets
     grams = [getattr(targets, f"{macro}_grams") for macro in KCAL_PER_GRAM]

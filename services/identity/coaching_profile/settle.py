@@ -1,6 +1,6 @@
 """What a change makes of a coaching profile: the fields of its mask, defaults, ids and instants."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.identity.coaching_profile.parts import PARTS
+from services.identity.coaching_profile.reference import REFERENCE
 from services.kit.contract import OUTPUT_ONLY, fields_with
 from services.kit.database import uuid7_texts
 from services.kit.errors import Violation
@@ -69,9 +70,34 @@ def strip(message: Message) -> None:
                 strip(item)
 
 
+def without(message: Some, paths: Iterable[str]) -> Some:
+    """A copy without the fields that the paths name; what stands in a list stays, so that the rest keeps its place."""
+    copy = _copy(message)
+    for path in paths:
+        *above, name = path.split(".")
+        holder: Any = copy
+        for part in above:
+            field, _, index = part.removesuffix("]").partition("[")
+            holder = getattr(holder, field)[int(index)] if index else getattr(holder, field)
+        if name in holder.DESCRIPTOR.fields_by_name:
+            holder.ClearField(name)
+    return copy
+
+
+def round_numbers(message: Message) -> None:
+    """Rounds the numbers of a message, and of those inside it, as columns keep them."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_DOUBLE:
+            setattr(message, field.name, round(value, 2))
+        elif _is_ours(field):
+            for item in value if field.is_repeated else [value]:
+                round_numbers(item)
+
+
 def settle(profile: CoachingProfile, before: CoachingProfile, now: datetime) -> None:
     """Completes what a change leads to as it is stored: defaults, rounding, ids and instants of the items."""
-    if not profile.goals and profile.primary_goal:
+    # Of a goal that nobody can have above all nothing is made.
+    if not profile.goals and profile.primary_goal in REFERENCE.serves.get(profile.primary_goal, ()):
         profile.goals.add(goal_type="primary", goal_category=profile.primary_goal)
     profile.hydration_preferences.SetInParent()
     for part in PARTS:
@@ -104,10 +130,7 @@ def _complete(item: Any) -> None:
         field = item.DESCRIPTOR.fields_by_name[name]
         if not (item.HasField(name) if field.has_presence else getattr(item, name)):
             setattr(item, name, default)
-    for field, value in item.ListFields():
-        if field.type == field.TYPE_DOUBLE:
-            # As the columns keep them.
-            setattr(item, field.name, round(value, 2))
+    round_numbers(item)
 
 
 def _stamp(item: Any, stored: Any, now: datetime) -> None:

@@ -15,8 +15,9 @@ from services.identity.onboarding.definitions import Flows, Step
 from services.identity.onboarding.store import FIND, Onboarding, lock, read, refuse_completed, write
 from services.kit.caller import current
 from services.kit.database import Database
-from services.kit.errors import ServiceError, Violation, invalid, not_found
+from services.kit.errors import ServiceError, Violation, invalid, invalid_fields, not_found
 from services.kit.idempotency import once
+from services.kit.interceptor import also_wrong
 from services.kit.vault import vault_of
 from vitalis.identity.v1 import onboarding_pb2 as pb
 from vitalis.identity.v1 import onboarding_pb2_grpc
@@ -29,6 +30,18 @@ class OnboardingServicer(onboarding_pb2_grpc.OnboardingServiceServicer):
         self._database = database
         self._flows = flows
 
+    async def _wrong(self, request: pb.SaveOnboardingStepRequest) -> list[Violation]:
+        """All that is wrong with a step. Raises NOT_FOUND, STEP_OUT_OF_SEQUENCE, ONBOARDING_COMPLETED."""
+        user_id = current().subject
+        rows = await self._database.fetch(FIND, {"user_id": user_id})
+        if not rows:
+            raise not_found("person")
+        onboarding = read(rows[0], user_id, self._flows, self._database.vault)
+        refuse_completed(onboarding)
+        _, _, wrong = _answered(onboarding, _reached(onboarding, request.step), request.answers)
+        return wrong
+
+    @also_wrong(_wrong)
     async def SaveOnboardingStep(
         self, request: pb.SaveOnboardingStepRequest, context: Context
     ) -> pb.SaveOnboardingStepResponse:
@@ -44,9 +57,17 @@ class OnboardingServicer(onboarding_pb2_grpc.OnboardingServiceServicer):
                 onboarding = await lock(connection, user_id, self._flows, request.etag)
                 refuse_completed(onboarding)
                 step = _reached(onboarding, request.step)
-                answers, missing = _answered(onboarding, step, request.answers)
+                answers, missing, wrong = _answered(onboarding, step, request.answers)
+                if wrong:
+                    raise invalid_fields(wrong)
                 after = await write(
-                    connection, onboarding, answers, missing, saved=step, device_type=request.device_type
+                    connection,
+                    onboarding,
+                    answers,
+                    missing,
+                    saved=step,
+                    device_type=request.device_type,
+                    seconds_shown=request.seconds_shown,
                 )
                 following = after.next_step
                 return pb.SaveOnboardingStepResponse(
@@ -118,11 +139,8 @@ def _reached(onboarding: Onboarding, number: int) -> Step:
 
 def _answered(
     onboarding: Onboarding, step: Step, given: pb.OnboardingAnswers
-) -> tuple[pb.OnboardingAnswers, Mapping[int, Sequence[Violation]]]:
-    """All answers with those to the step, and what is missing then.
-
-    Raises INVALID_FIELD with everything that is wrong with the step.
-    """
+) -> tuple[pb.OnboardingAnswers, Mapping[int, Sequence[Violation]], list[Violation]]:
+    """All answers with those to the step, what is missing then, and everything that is wrong with the step."""
     wrong = [
         Violation(f"answers.{name}", f"is not of step {step.number}, {step.name}")
         for name in SECTIONS
@@ -134,6 +152,4 @@ def _answered(
         wrong.append(Violation(f"answers.{step.name}", "is required"))
     else:
         wrong += [Violation(f"answers.{each.field}", each.description) for each in missing.get(step.number, ())]
-    if wrong:
-        raise ServiceError("INVALID_FIELD", f"{wrong[0].field}: {wrong[0].description}", violations=wrong)
-    return answers, missing
+    return answers, missing, wrong

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.identity.admin import refuse_others
 from services.identity.coaching_profile.changes import archive
 from services.identity.onboarding.definitions import Flow, Flows
-from services.identity.onboarding.store import SUBJECT, lock, note_steps
+from services.identity.onboarding.store import SUBJECT, lock, note_steps, seal
 from services.identity.onboarding.tables import onboarding_states
 from services.identity.privacy.consents import given_consent
 from services.identity.users import timestamp, users
@@ -120,10 +120,10 @@ class OnboardingAdminServicer(onboarding_admin_pb2_grpc.OnboardingAdminServiceSe
             if onboarding.id is None:
                 raise not_found("onboarding")
             consent_id = await _unused_consent(connection, request.user_id)
-            await archive(connection, request.user_id, request.reason)
-            await _begin_anew(connection, request.user_id, flow, consent_id)
-            details = {"reason": request.reason, "flow_version": flow.version}
-            await audit.record(connection, RESET, details, table=onboarding_states.name)
+            await archive(connection, request.user_id)
+            await _begin_anew(connection, request.user_id, flow, consent_id, request.reason)
+            # Not why: the trail stays when its person goes, and is no place for what may be about their health.
+            await audit.record(connection, RESET, {"flow_version": flow.version}, table=onboarding_states.name)
             row = (await connection.execute(PERSON, {"subject": request.user_id})).one()
         return pb.ResetOnboardingResponse(onboarding=_onboarding(row))
 
@@ -162,7 +162,7 @@ async def _unused_consent(connection: AsyncConnection, user_id: str) -> UUID:
     return given.id
 
 
-async def _begin_anew(connection: AsyncConnection, user_id: str, flow: Flow, consent_id: UUID) -> None:
+async def _begin_anew(connection: AsyncConnection, user_id: str, flow: Flow, consent_id: UUID, reason: str) -> None:
     row_id = uuid7()
     cleared = dict.fromkeys(("step_data", "completed_at", "session_id", "device_type", "user_agent"))
     await connection.execute(
@@ -178,6 +178,7 @@ async def _begin_anew(connection: AsyncConnection, user_id: str, flow: Flow, con
             last_activity_at=sa.func.now(),
             updated_at=changed_at(onboarding_states),
             reset_consent_id=consent_id,
+            reset_reason=await seal(connection, onboarding_states.c.reset_reason, row_id, reason),
         ),
         {"subject": user_id},
     )

@@ -1,6 +1,6 @@
 """What was answered: as a message, as it is stored, and how much of a flow it completes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from protovalidate import Validator
 
 from services.identity.coaching_profile.rules import violations
+from services.identity.coaching_profile.settle import round_numbers, without
 from services.identity.onboarding.definitions import CONFIRMATION, Flow, Step
 from services.identity.onboarding.outcome import COACHING_PROFILE, MESSAGES, path_in_answers, write_section
 from services.kit.contract import OUTPUT_ONLY, RequiredFields, fields_with, violation_of
@@ -50,7 +51,7 @@ def from_text(text: str) -> pb.OnboardingAnswers:
 
 
 def with_section(answers: pb.OnboardingAnswers, name: str, given: pb.OnboardingAnswers) -> pb.OnboardingAnswers:
-    """The answers with one section as given, empty if it is not there.
+    """The answers with one section as given, with its numbers as they will be kept; empty if it is not there.
 
     What was confirmed was something else, unless it is the confirmation that is given.
     """
@@ -61,6 +62,7 @@ def with_section(answers: pb.OnboardingAnswers, name: str, given: pb.OnboardingA
     section.CopyFrom(getattr(given, name))
     section.SetInParent()
     clear_output_only(section)
+    round_numbers(section)
     return changed
 
 
@@ -78,33 +80,47 @@ def assess(flow: Flow, answers: pb.OnboardingAnswers) -> Mapping[int, list[Viola
     """The steps that are not done, by number, each with what it lacks as paths from the answers.
 
     A step lacks what it needs by itself, and agreement with the steps before it: of
-    two that contradict each other, the later one is to be answered anew.
+    two that contradict each other, the later one is to be answered anew. One that
+    does not hold by itself says nothing about those after it.
     """
     alone = {step.number: _problems(step, answers) for step in flow.steps}
-    written = [
-        step
-        for step in flow.steps
-        if not alone[step.number] and any(write.message == COACHING_PROFILE for write in step.writes)
-    ]
-    together = _contradictions(flow, written, answers)
-    return {number: found for number, lacks in alone.items() if (found := lacks or together.get(number, []))}
+    together = _contradictions(flow, answers, alone)
+    return {number: found for number, lacks in alone.items() if (found := lacks + together.get(number, []))}
 
 
-def _contradictions(flow: Flow, steps: Sequence[Step], answers: pb.OnboardingAnswers) -> dict[int, list[Violation]]:
-    """What each step breaks of the rules between fields that those before it do not."""
+def _contradictions(
+    flow: Flow, answers: pb.OnboardingAnswers, alone: Mapping[int, list[Violation]]
+) -> dict[int, list[Violation]]:
+    """What each step breaks of the rules between fields that those before it do not.
+
+    `alone` is what steps lack by themselves: such a field is no part of it.
+    """
+    named = {number: {each.field for each in lacks} for number, lacks in alone.items()}
+    sections: list[tuple[Step, Message]] = []
+    for step in flow.steps:
+        if not answers.HasField(step.name) or all(write.message != COACHING_PROFILE for write in step.writes):  # type: ignore[arg-type]
+            continue
+        section: Message = getattr(answers, step.name)
+        if fields := [field.removeprefix(f"{step.name}.") for field in named[step.number]]:
+            section = without(section, fields)
+        sections.append((step, section))
     whole = CoachingProfile()
-    for step in steps:
-        write_section(step.writes, getattr(answers, step.name), COACHING_PROFILE, whole)
+    for step, section in sections:
+        write_section(step.writes, section, COACHING_PROFILE, whole)
     # A rule that a part of a profile breaks is not mended by the rest of it.
     if not violations(whole):
         return {}
     found: dict[int, list[Violation]] = {}
     profile, known = CoachingProfile(), set[Violation]()
-    for step in steps:
-        write_section(step.writes, getattr(answers, step.name), COACHING_PROFILE, profile)
-        broken = [each for each in violations(profile) if each not in known]
-        known.update(broken)
-        found[step.number] = [Violation(path_in_answers(flow.steps, each.field), each.description) for each in broken]
+    for step, section in sections:
+        with_it = CoachingProfile()
+        with_it.CopyFrom(profile)
+        write_section(step.writes, section, COACHING_PROFILE, with_it)
+        broken = [each for each in violations(with_it) if each not in known]
+        if not alone[step.number]:
+            profile, known = with_it, known.union(broken)
+        told = [Violation(path_in_answers(flow.steps, each.field), each.description) for each in broken]
+        found[step.number] = [each for each in told if each.field not in named[step.number]]
     return found
 
 

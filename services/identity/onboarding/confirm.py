@@ -12,7 +12,7 @@ from services.identity.onboarding.answers import compose, only, to_text
 from services.identity.onboarding.definitions import CONFIRMATION, Flows
 from services.identity.onboarding.outcome import COACHING_PROFILE, HEALTH_PROFILE, LIFESTYLE_BASELINE
 from services.identity.onboarding.store import SUBJECT, Onboarding, lock, note_steps, seal
-from services.identity.onboarding.tables import onboarding_states
+from services.identity.onboarding.tables import onboarding_hand_overs, onboarding_states
 from services.identity.users import users
 from services.kit.database import changed_at
 from services.kit.errors import ServiceError
@@ -51,22 +51,31 @@ class Confirmation:
         return profile
 
     async def _complete(self, connection: AsyncConnection, onboarding: Onboarding, row_id: UUID) -> None:
-        # What was answered is in the profiles now; what tracking has not got yet stays until it has.
-        rest = only(onboarding.flow, onboarding.answers, LIFESTYLE_BASELINE)
         # As in store.py: the onboarding may have begun after this transaction.
         now = sa.func.greatest(sa.func.now(), onboarding_states.c.started_at)
         complete = (
             sa.update(onboarding_states)
             .where(SUBJECT)
             .values(
-                step_data=await seal(connection, row_id, to_text(rest)),
+                # What was answered is in the profiles now.
+                step_data=None,
                 flow_version=onboarding.flow.version,
                 completed_at=now,
                 last_activity_at=now,
                 updated_at=changed_at(onboarding_states),
             )
+            .returning(onboarding_states.c.completed_at)
         )
-        await connection.execute(complete, {"subject": onboarding.user_id})
+        completed_at = (await connection.execute(complete, {"subject": onboarding.user_id})).scalar_one()
+        rest = only(onboarding.flow, onboarding.answers, LIFESTYLE_BASELINE)
+        waiting = {
+            "id": row_id,
+            "user_id": UUID(onboarding.user_id),
+            "answers": await seal(connection, onboarding_hand_overs.c.answers, row_id, to_text(rest)),
+            "flow_version": onboarding.flow.version,
+            "completed_at": completed_at,
+        }
+        await connection.execute(sa.insert(onboarding_hand_overs).values(waiting))
         person = sa.update(users).where(users.c.id == onboarding.user_id)
         await connection.execute(person.values(onboarding_completed_at=sa.func.now(), updated_at=changed_at(users)))
         last = onboarding.flow.by_name[CONFIRMATION]

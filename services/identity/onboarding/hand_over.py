@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from services.identity.onboarding.answers import compose, from_text
 from services.identity.onboarding.definitions import Flows
 from services.identity.onboarding.outcome import LIFESTYLE_BASELINE
-from services.identity.onboarding.store import SUBJECT, opened
-from services.identity.onboarding.tables import onboarding_states
+from services.identity.onboarding.store import opened
+from services.identity.onboarding.tables import onboarding_hand_overs as hand_overs
 from services.identity.users import timestamp, users
-from services.kit.database import Database, changed_at
+from services.kit.database import Database
 from services.kit.errors import from_rpc_error
 from services.kit.jobs import Jobs, Task
 from services.kit.vault import wrapped_key
@@ -21,21 +21,18 @@ from vitalis.tracking.v1 import wellbeing_pb2, wellbeing_pb2_grpc
 TRACKING = "tracking"
 # The wait doubles from seconds to more than a day.
 ATTEMPTS = 18
-# A reset since has made another onboarding of it, whose id is another one.
-THIS_ONE = onboarding_states.c.id == sa.bindparam("onboarding_id", type_=sa.Uuid(as_uuid=False))
-FIND = sa.select(
-    onboarding_states.c.id,
-    onboarding_states.c.step_data,
-    onboarding_states.c.flow_version,
-    onboarding_states.c.completed_at,
-    wrapped_key(),
-).where(
-    SUBJECT,
-    THIS_ONE,
-    onboarding_states.c.step_data.is_not(None),
-    # Of somebody who is being erased tracking has nothing any more.
-    sa.exists().where(users.c.id == onboarding_states.c.user_id, users.c.deleted_at.is_(None)),
+THIS_ONE = (
+    hand_overs.c.user_id == sa.bindparam("subject", type_=sa.Uuid(as_uuid=False)),
+    hand_overs.c.id == sa.bindparam("onboarding_id", type_=sa.Uuid(as_uuid=False)),
 )
+FIND = sa.select(
+    hand_overs.c.id, hand_overs.c.answers, hand_overs.c.flow_version, hand_overs.c.completed_at, wrapped_key()
+).where(
+    *THIS_ONE,
+    # Of somebody who is being erased tracking has nothing any more.
+    sa.exists().where(users.c.id == hand_overs.c.user_id, users.c.deleted_at.is_(None)),
+)
+FORGET = sa.delete(hand_overs).where(*THIS_ONE)
 
 
 class HandOver:
@@ -67,13 +64,13 @@ class HandOver:
             await stub.RecordLifestyleBaseline(request)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
-        forget = sa.update(onboarding_states).where(SUBJECT, THIS_ONE)
         async with self._database.transaction() as connection:
-            await connection.execute(forget.values(step_data=None, updated_at=changed_at(onboarding_states)), mine)
+            await connection.execute(FORGET, mine)
 
     def _baseline(self, row: Any, user_id: str) -> wellbeing_pb2.LifestyleBaseline:
         flow = self._flows.get(row.flow_version) or self._flows.default
-        answers = from_text(opened(row.step_data, row.id, user_id, row.wrapped_key, self._database.vault))
+        stored = opened(hand_overs.c.answers, row.answers, row.id, user_id, row.wrapped_key, self._database.vault)
+        answers = from_text(stored)
         baseline: wellbeing_pb2.LifestyleBaseline = compose(flow, answers, LIFESTYLE_BASELINE)
         baseline.recorded_at.CopyFrom(timestamp(row.completed_at))
         return baseline

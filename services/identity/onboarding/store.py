@@ -32,6 +32,7 @@ COLUMNS = (
     onboarding_states.c.last_activity_at,
     onboarding_states.c.completed_at,
     onboarding_states.c.device_type,
+    onboarding_states.c.reset_reason,
 )
 # A living person who has not begun has one of nulls here.
 _READ = (
@@ -65,8 +66,11 @@ UPSERT = _INSERT.on_conflict_do_update(
     },
 ).returning(onboarding_states.c.started_at, onboarding_states.c.last_activity_at, onboarding_states.c.device_type)
 NOTE_STEPS = sa.text(
-    "INSERT INTO onboarding_step_events (user_id, onboarding_id, flow_version, step, step_name, completed_at)"
-    " SELECT CAST(:user_id AS uuid), :onboarding_id, :flow_version, step, name, CASE WHEN is_done THEN now() END"
+    "INSERT INTO onboarding_step_events"
+    " (user_id, onboarding_id, flow_version, step, step_name, started_at, completed_at)"
+    " SELECT CAST(:user_id AS uuid), :onboarding_id, :flow_version, step, name,"
+    " CASE WHEN is_done THEN now() - make_interval(secs => :seconds_shown) ELSE now() END,"
+    " CASE WHEN is_done THEN now() END"
     " FROM unnest(CAST(:steps AS smallint[]), CAST(:names AS text[]), CAST(:done AS boolean[]))"
     " AS come_to (step, name, is_done)"
     " ON CONFLICT (user_id, onboarding_id, flow_version, step) DO UPDATE"
@@ -94,6 +98,7 @@ class Onboarding:
     last_activity_at: datetime | None = None
     completed_at: datetime | None = None
     device_type: str | None = None
+    reset_reason: str | None = None
 
     @property
     def next_step(self) -> Step | None:
@@ -135,6 +140,7 @@ class Onboarding:
             last_activity_at=_moment(self.last_activity_at),
             completed_at=_moment(self.completed_at),
             device_type=self.device_type,
+            reset_reason=self.reset_reason,
         )
         state.etag = hashlib.sha256(state.SerializeToString(deterministic=True)).hexdigest()[:32]
         return state
@@ -151,7 +157,7 @@ def read(row: Sequence[Any], user_id: str, flows: Flows, vault: Vault) -> Onboar
     answered stays, as far as that flow asks for it, and they are at its first
     step that is not done. The next thing that they save makes it so.
     """
-    row_id, chosen, _, step_data, version, started_at, last_activity_at, completed_at, device_type, wrapped = row
+    row_id, chosen, _, step_data, version, started_at, last_activity_at, completed_at, device_type, why, wrapped = row
     if row_id is None:
         answers = pb.OnboardingAnswers()
         return Onboarding(user_id, None, flows.default, answers, assess(flows.default, answers))
@@ -162,7 +168,7 @@ def read(row: Sequence[Any], user_id: str, flows: Flows, vault: Vault) -> Onboar
     missing: Mapping[int, Sequence[Violation]] = {}
     if completed_at is None:
         if step_data is not None:
-            answers = from_text(opened(step_data, row_id, user_id, wrapped, vault))
+            answers = from_text(opened(onboarding_states.c.step_data, step_data, row_id, user_id, wrapped, vault))
         for name in {field.name for field, _ in answers.ListFields()} - flow.by_name.keys():
             answers.ClearField(name)  # type: ignore[arg-type]
         missing = assess(flow, answers)
@@ -177,21 +183,24 @@ def read(row: Sequence[Any], user_id: str, flows: Flows, vault: Vault) -> Onboar
         last_activity_at,
         completed_at,
         device_type,
+        why and opened(onboarding_states.c.reset_reason, why, row_id, user_id, wrapped, vault),
     )
 
 
-async def seal(connection: AsyncConnection, row_id: UUID, text: str) -> bytes:
-    """Answers as they are stored."""
+async def seal(connection: AsyncConnection, column: sa.Column[Any], row_id: UUID, text: str) -> bytes:
+    """A text of the onboarding of that id, as the column stores it."""
     key = await vault_of(connection).key(connection)
-    return key.encrypt(onboarding_states.name, "step_data", row_id, text)
+    return key.encrypt(column.table.name, column.name, row_id, text)
 
 
-def opened(step_data: bytes, row_id: UUID, user_id: str, wrapped: bytes | None, vault: Vault) -> str:
+def opened(
+    column: sa.Column[Any], stored: bytes, row_id: UUID, user_id: str, wrapped: bytes | None, vault: Vault
+) -> str:
     """What `seal` has stored, with the key that `wrapped_key` has selected."""
     if wrapped is None:
-        raise unreadable(onboarding_states.name, "step_data")
+        raise unreadable(column.table.name, column.name)
     key = vault.open(str(UUID(user_id)), GENERAL, wrapped)
-    return key.decrypt(onboarding_states.name, "step_data", row_id, step_data)
+    return key.decrypt(column.table.name, column.name, row_id, stored)
 
 
 async def lock(connection: AsyncConnection, user_id: str, flows: Flows, etag: str = "") -> Onboarding:
@@ -221,10 +230,11 @@ async def write(
     saved: Step | None = None,
     chosen_step: int | None = None,
     device_type: str | None = None,
+    seconds_shown: int = 0,
 ) -> Onboarding:
     """Stores the answers of an onboarding that `lock` has locked, and what they leave `missing`.
 
-    `saved` is the step that was saved.
+    `saved` is the step that was saved, `seconds_shown` how long it was on the screen before.
     """
     row_id = before.id or uuid7()
     after = replace(before, id=row_id, answers=answers, missing=missing, chosen_step=chosen_step)
@@ -234,7 +244,7 @@ async def write(
         "user_id": UUID(before.user_id),
         "current_step": after.current_step.number,
         "completed_steps": after.completed_steps,
-        "step_data": await seal(connection, row_id, to_text(answers)),
+        "step_data": await seal(connection, onboarding_states.c.step_data, row_id, to_text(answers)),
         "flow_version": after.flow.version,
         "session_id": caller.session_id[:LONGEST_SESSION_ID] or None,
         "device_type": device_type or before.device_type,
@@ -245,7 +255,7 @@ async def write(
     done = [(saved, True)] if saved and saved.name != CONFIRMATION else []
     come_to = [(after.current_step, False)] if after.current_step is not saved else []
     if steps := [*done, *come_to]:
-        await note_steps(connection, after.user_id, row_id, after.flow, steps)
+        await note_steps(connection, after.user_id, row_id, after.flow, steps, seconds_shown=seconds_shown)
     return replace(
         after,
         started_at=stored.started_at,
@@ -255,9 +265,18 @@ async def write(
 
 
 async def note_steps(
-    connection: AsyncConnection, user_id: str, onboarding_id: UUID, flow: Flow, steps: Sequence[tuple[Step, bool]]
+    connection: AsyncConnection,
+    user_id: str,
+    onboarding_id: UUID,
+    flow: Flow,
+    steps: Sequence[tuple[Step, bool]],
+    *,
+    seconds_shown: int = 0,
 ) -> None:
-    """That steps were come to, and which of them are done now; what was noted before stays."""
+    """That steps were come to, and which of them are done now; what was noted before stays.
+
+    One that is done and was not noted before, which is the first, was come to that many seconds ago.
+    """
     values = {
         "user_id": user_id,
         "onboarding_id": onboarding_id,
@@ -265,5 +284,6 @@ async def note_steps(
         "steps": [step.number for step, _ in steps],
         "names": [step.name for step, _ in steps],
         "done": [is_done for _, is_done in steps],
+        "seconds_shown": seconds_shown,
     }
     await connection.execute(NOTE_STEPS, values)

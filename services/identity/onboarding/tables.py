@@ -27,6 +27,7 @@ onboarding_states = sa.Table(
     sa.Column("device_type", sa.Text),
     sa.Column("user_agent", sa.Text),
     sa.Column("reset_consent_id", sa.Uuid, comment="the consent that the last reset has used up"),
+    sa.Column("reset_reason", sa.LargeBinary, info={ENCRYPTED: GENERAL}, comment="encrypted, see kit/vault.py"),
     sa.PrimaryKeyConstraint("user_id"),
     sa.ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
     # For administrators, who look for those that were left.
@@ -39,6 +40,22 @@ onboarding_states = sa.Table(
     sa.CheckConstraint(sa.column("device_type").in_(DEVICE_TYPES), name="device_type"),
     sa.CheckConstraint("char_length(session_id) <= 255", name="session_id"),
     sa.CheckConstraint("char_length(user_agent) <= 1000", name="user_agent"),
+)
+
+# What tracking is told of an onboarding and has not got yet; a reset leaves it there. `id` is the onboarding's.
+onboarding_hand_overs = sa.Table(
+    "onboarding_hand_overs",
+    metadata,
+    sa.Column("id", sa.Uuid, nullable=False, comment="the onboarding's"),
+    sa.Column("user_id", sa.Uuid, nullable=False),
+    sa.Column(
+        "answers", sa.LargeBinary, nullable=False, info={ENCRYPTED: GENERAL}, comment="encrypted, see kit/vault.py"
+    ),
+    sa.Column("flow_version", sa.Text, nullable=False),
+    sa.Column("completed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint("user_id", "id"),
+    sa.ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
+    sa.CheckConstraint("flow_version ~ '^[0-9]{1,3}\\.[0-9]{1,3}$'", name="flow_version"),
 )
 
 # When a step of an onboarding was first shown, and when it was first done: for the funnel. The confirmation is

@@ -47,6 +47,7 @@ class Onboarding(Base):
         self.state = onboarding_pb2.OnboardingState(user_id=USER_ID, flow_version="1.0", etag="1")
         self.state.answers.SetInParent()
         self.step_devices: list[str] = []
+        self.seconds_shown: list[int] = []
         self._arrive()
 
     def places(self) -> list[Place]:
@@ -86,6 +87,7 @@ class Onboarding(Base):
     async def save_step(self, request: Request) -> Response:
         body = json_format.Parse(await request.body(), onboarding_pb2.SaveOnboardingStepRequest())
         self.step_devices.append(body.device_type)
+        self.seconds_shown.append(body.seconds_shown)
         if body.etag and body.etag != self.state.etag:
             return refuse(409, "ABORTED", "ETAG_MISMATCH", "it has changed meanwhile")
         if body.step not in (*self.state.completed_steps, self.state.current_step):

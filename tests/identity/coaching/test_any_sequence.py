@@ -95,7 +95,7 @@ class AnySequence(RuleBasedStateMachine):
         async def work() -> None:
             with calling(self.ada.caller):
                 async with self.ada.running.pool.transaction() as connection:
-                    await archive(connection, self.ada.id, "asked for it")
+                    await archive(connection, self.ada.id)
             await self.ada.make(a_profile())
 
         self.ended.add(self.current.version)

@@ -1,17 +1,23 @@
 """Each rule of ONB 6 and 8 is broken once at the API and, where SQL can say it, once past the API."""
 
+import re
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
+from buf.validate import validate_pb2
+from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.identity.coaching_profile import rules
 from services.identity.coaching_profile.changes import violations
 from services.identity.coaching_profile.settle import settle
-from services.kit.database import now
+from services.kit.contract import OUTPUT_ONLY, fields_with
+from services.kit.database import now, uuid7
 from tests.harness import failure
 from tests.identity.coaching.coached import Coached, a_profile, sending
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
@@ -166,6 +172,133 @@ async def test_every_rule_is_held_and_every_violation_is_named(ada: Coached) -> 
     assert await ada.read() == before
 
 
+def wrong_values(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> Iterator[Any]:
+    """Values on the wrong side of each bound that the contract sets to a field, or to an item of it."""
+    kind = rules.WhichOneof("type")
+    if kind in ("int32", "double"):
+        limits: Any = getattr(rules, kind)
+        step = 1 if kind == "int32" else 0.01
+        for name, beyond in (("gte", -step), ("gt", 0), ("lte", step), ("lt", 0)):
+            if limits.HasField(name):
+                yield getattr(limits, name) + beyond
+    elif kind == "string":
+        if rules.string.HasField("max_len"):
+            yield "x" * (rules.string.max_len + 1)
+        if rules.string.HasField("min_len"):
+            yield ""
+        if any(rule.is_extension for rule, _ in rules.string.ListFields()) or rules.string.HasField("pattern"):
+            yield "?\n"
+
+
+def everywhere(message: Any, seen: set[str], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Each way to break a rule of a single field of a message, or of what is in it: the path, and what does it.
+
+    A field that is in several items is broken in the first.
+    """
+    for field in message.DESCRIPTOR.fields:
+        rules = field.GetOptions().Extensions[validate_pb2.field]
+        place, value = f"{path}{field.name}", getattr(message, field.name)
+        if field.name in (*fields_with(message.DESCRIPTOR, OUTPUT_ONLY), "etag"):
+            continue
+        if field.message_type and field.is_repeated:
+            if len(value):
+                yield place, partial(crowd, place, rules.repeated.max_items)
+            for index, item in enumerate(value):
+                yield from everywhere(item, seen, f"{place}[{index}].")
+        elif field.message_type:
+            if message.HasField(field.name) and field.message_type.full_name.startswith("vitalis."):
+                yield from everywhere(value, seen, f"{place}.")
+        elif field.full_name in seen:
+            continue
+        elif field.is_repeated:
+            seen.add(field.full_name)
+            yield place, partial(crowd, place, rules.repeated.max_items)
+            for value in wrong_values(field, rules.repeated.items):
+                yield f"{place}[0]", partial(put, place, [value])
+        else:
+            seen.add(field.full_name)
+            for value in wrong_values(field, rules):
+                yield place, partial(put, place, value)
+
+
+def at(profile: Any, path: str) -> tuple[Any, str]:
+    """The message that holds the last name of a path, and that name."""
+    *above, name = re.findall(r"[a-z_]+|[0-9]+", path)
+    for part in above:
+        profile = profile[int(part)] if part.isdigit() else getattr(profile, part)
+    return profile, name
+
+
+def put(path: str, value: Any, profile: CoachingProfile) -> None:
+    holder, name = at(profile, path)
+    if isinstance(value, list):
+        getattr(holder, name)[:] = value
+    else:
+        setattr(holder, name, value)
+
+
+def crowd(path: str, most: int, profile: CoachingProfile) -> None:
+    """One more than can be."""
+    holder, name = at(profile, path)
+    items = getattr(holder, name)
+    more = [items[0]] * (most + 1) if items and not isinstance(items[0], str) else map(str, range(most + 1))
+    del items[:]
+    items.extend(more)
+
+
+async def test_each_bound_of_each_field_is_held_and_named_alone(ada: Coached) -> None:
+    """However the rest hangs together with a field: what does not hold by itself is no part of other rules."""
+    await ada.unlock()
+    before = await ada.read()
+    cases = list(everywhere(before, set()))
+    assert len(cases) > 100
+    for path, broken in cases:
+        sent = CoachingProfile()
+        sent.CopyFrom(before)
+        sent.ClearField("etag")
+        broken(sent)
+        error = await failure(ada.change(sent, path.partition(".")[0].partition("[")[0]))
+        named = {violation.field for violation in error.violations}
+        assert (error.reason.name, named) == ("INVALID_FIELD", {f"profile.{path}"}), path
+    assert await ada.read() == before
+
+
+async def test_rules_of_the_contract_and_between_fields_are_told_at_once(ada: Coached) -> None:
+    sent = sending(
+        stress_level="extreme",
+        secondary_goal="muscle_gain",
+        # Of what is stored: 2000 kcal a day.
+        meal_plan={"meals_per_day": 9, "daily_calories_min": 2000},
+        constraints=[{"constraint_type": "mood", "severity": "mild"}],
+        goals=[{"id": str(uuid7()), "goal_type": "primary", "goal_category": "fat_loss", "target_date": "2026-02-30"}],
+    )
+    # While it is locked too, and before any proof is looked at.
+    error = await failure(ada.change(sent, modification_reason="", proof=None))
+    assert (error.reason.name, [violation.field for violation in error.violations]) == (
+        "INVALID_FIELD",
+        [
+            "modification_reason",
+            "profile.stress_level",
+            "profile.goals[0].target_date",
+            "profile.constraints[0].constraint_type",
+            "profile.meal_plan.meals_per_day",
+            "profile.goals[0].id",
+            "profile.secondary_goal",
+            "profile.meal_plan.daily_calories_min",
+        ],
+    )
+
+
+async def test_who_may_not_change_it_learns_nothing_of_it_by_breaking_rules(ada: Coached) -> None:
+    carla = ada.delegate(str(uuid7()), "coaching_profile.write")
+    sent = sending(stress_level="extreme", meal_plan={"daily_calories_min": 2000})
+    error = await failure(carla.change(sent))
+    assert [violation.field for violation in error.violations] == ["profile.stress_level"]
+    await ada.unlock()
+    error = await failure(carla.change(sent))
+    assert len(error.violations) == 2
+
+
 async def test_of_very_much_that_is_wrong_a_part_is_told(ada: Coached) -> None:
     await ada.unlock()
     strange = [f"broomstick_{number:039d}" for number in range(100)]
@@ -297,6 +430,14 @@ async def test_the_tables_hold_the_rules_too(ada: Coached) -> None:
             named = refused.value.diag.constraint_name or ""
             assert named == rule or named.endswith(f"_{rule}"), statement
             app.rollback()
+
+
+async def test_no_check_of_the_tables_is_left_untried(ada: Coached) -> None:
+    tried = {(table, rule) for rule, sql in SQL for table in re.findall(r"(?:UPDATE|INTO) (\w+)", sql)}
+    checks = "SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = ANY (%s::text[]::regclass[])"
+    found = {name for (name,) in ada.sql(checks, sorted({table for table, _ in tried}))}
+    # That a version's number is the next one the trigger says first.
+    assert found - {f"ck_{table}_{rule}" for table, rule in tried} == {"ck_user_profile_versions_version"}
 
 
 async def test_there_is_one_active_primary_goal_in_the_table_too(ada: Coached) -> None:

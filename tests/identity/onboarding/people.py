@@ -11,7 +11,13 @@ from services.kit.caller import Caller
 from tests.harness import person
 from tests.identity.conftest import Identity
 from vitalis.identity.v1 import coaching_parts_pb2 as parts
-from vitalis.identity.v1 import coaching_profile_pb2, coaching_profile_pb2_grpc, onboarding_pb2_grpc
+from vitalis.identity.v1 import (
+    coaching_profile_pb2,
+    coaching_profile_pb2_grpc,
+    consents_pb2,
+    consents_pb2_grpc,
+    onboarding_pb2_grpc,
+)
 from vitalis.identity.v1 import onboarding_pb2 as pb
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
@@ -120,6 +126,11 @@ class Onboarder:
         request = coaching_profile_pb2.LockCoachingProfileRequest(user_id=self.user_id)
         answer = await stub.LockCoachingProfile(request, metadata=self.identity.metadata(self.caller))
         return answer.coaching_profile
+
+    async def agree_to_a_reset(self) -> None:
+        stub = consents_pb2_grpc.ConsentsServiceStub(self.identity.running.channel)
+        request = consents_pb2.GiveConsentRequest(user_id=self.user_id, purpose="onboarding_reset", version="1")
+        await stub.GiveConsent(request, metadata=self.identity.metadata(self.caller))
 
     async def finish(self) -> CoachingProfile:
         """Goes through all of it."""

@@ -18,6 +18,7 @@ from tests.identity.coaching.coached import Coached
 from tests.identity.conftest import Identity
 from tests.identity.factors import PASSWORD_HASH
 from tests.identity.onboarding.people import FLOWS, HAND_OVERS, ORDER, Onboarder, somebody, waiting
+from tests.isolation.resources import everything_about
 from vitalis.identity.v1 import consents_pb2, consents_pb2_grpc, onboarding_admin_pb2_grpc
 from vitalis.identity.v1 import onboarding_admin_pb2 as pb
 from vitalis.identity.v1.coaching_parts_pb2 import DietaryPreferences
@@ -91,10 +92,10 @@ async def test_a_reset_archives_the_profile_and_begins_anew(identity: Identity, 
     assert run(identity.database, "SELECT count(*) FROM user_profiles") == [(0,)]
     assert not (await identity.get_user(ada.user_id, ada.caller)).HasField("onboarding_completed_at")
     events = run(identity.database, "SELECT old_values, new_values FROM audit_log WHERE action = 'ONBOARDING_RESET'")
-    assert events == [(None, {"reason": "they asked us to", "flow_version": "1.1"})]
-    # What was to be handed over to tracking is not that of the onboarding that begins now.
+    assert events == [(None, {"flow_version": "1.1"})]
+    # What was to be handed over to tracking still is.
     await drain(identity.running)
-    assert run(identity.database, f"SELECT count(*) FROM {HAND_OVERS}") == [(0,)]
+    assert run(identity.database, f"SELECT count(*) FROM {HAND_OVERS}") == [(1,)]
     # The next profile counts on from the archived one.
     flow = FLOWS.get("1.1")
     assert flow
@@ -105,6 +106,24 @@ async def test_a_reset_archives_the_profile_and_begins_anew(identity: Identity, 
     versions = "SELECT version, valid_until IS NULL FROM user_profile_versions ORDER BY version"
     assert run(identity.database, versions) == [(1, False), (2, True)]
     assert run(identity.database, "SELECT id FROM onboarding_states") != [first]
+
+
+async def test_why_it_was_reset_is_told_to_the_person_and_stands_nowhere_in_clear(
+    identity: Identity, admin: Admin, ada: Onboarder
+) -> None:
+    await ada.finish()
+    await consent(ada)
+    await admin.reset(ada.user_id, reason="she told us of her pregnancy")
+    state = await ada.state()
+    assert state.reset_reason == "she told us of her pregnancy"
+    assert (await ada.save("welcome")).state.reset_reason == state.reset_reason
+    stored = "\n".join(everything_about(identity.database, ada.user_id))
+    assert "onboarding_states" in stored
+    assert "pregnancy" not in stored
+    # The next reason takes its place.
+    await consent(ada)
+    await admin.reset(ada.user_id, reason="again")
+    assert (await ada.state()).reset_reason == "again"
 
 
 async def test_a_half_finished_onboarding_is_reset_too(admin: Admin, ada: Onboarder) -> None:
@@ -354,6 +373,21 @@ async def test_the_funnel_counts_steps_and_days(identity: Identity, admin: Admin
         ("1.1", 0, 1),
     ]
     assert [(day.date, day.started) for day in both.days] == [("2026-03-02", 4)]
+
+
+async def test_how_long_the_welcome_took_clients_say(identity: Identity, admin: Admin, ada: Onboarder) -> None:
+    bob = await somebody(identity, "bob@example.com")
+    await ada.save("welcome", seconds_shown=90)
+    await bob.save("welcome", seconds_shown=30)
+    # Of later steps it is known when they were come to.
+    await bob.save("fitness_experience", seconds_shown=86400)
+    welcome, experience, *_ = (await admin.funnel()).steps
+    assert (welcome.started, welcome.completed, welcome.median_seconds, welcome.average_seconds) == (2, 2, 60, 60)
+    assert experience.average_seconds < 86400
+    await ada.save("welcome", seconds_shown=1)
+    assert (await admin.funnel()).steps[0] == welcome
+    for seconds in (-1, 86401):
+        assert await reason(ada.save("fitness_experience", seconds_shown=seconds)) == "INVALID_FIELD"
 
 
 async def test_the_funnel_of_an_onboarding_as_it_went(identity: Identity, admin: Admin, ada: Onboarder) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from services.identity.onboarding.definitions import load
 from services.kit.caller import Caller
 from tests.databases import ServiceDatabase
-from tests.harness import Running, drain, failure, make_trust, reason
+from tests.harness import Running, drain, failure, make_trust, person, reason
 from tests.identity.conftest import Identity
 from tests.identity.onboarding.people import ANSWERS, HAND_OVERS, ORDER, Onboarder, somebody
 from tests.services import serving
@@ -22,6 +23,8 @@ from vitalis.identity.v1 import (
     coaching_parts_pb2,
     health_profile_pb2,
     health_profile_pb2_grpc,
+    onboarding_admin_pb2,
+    onboarding_admin_pb2_grpc,
 )
 from vitalis.identity.v1 import onboarding_pb2 as pb
 from vitalis.tracking.v1 import wellbeing_pb2, wellbeing_pb2_grpc
@@ -233,7 +236,7 @@ async def test_tracking_gets_the_first_baseline_once_however_often_it_is_handed_
     )
     assert (baseline.energy_level, baseline.stress_level, baseline.sleep_quality) == ("medium", "high", "fair")
     assert (baseline.sleep_hours_last_night, baseline.sleep_quality_notes) == (6.5, "the neighbours")
-    assert query(identity.database, "SELECT step_data FROM onboarding_states") == [(None,)]
+    assert query(identity.database, "SELECT count(*) FROM onboarding_hand_overs") == [(0,)]
     # Nothing is left to hand over.
     task = identity.running.parts.jobs.app.tasks["hand_over_lifestyle_baseline"]  # type: ignore[union-attr]
     await task.func(**job[0])
@@ -264,15 +267,37 @@ async def test_what_was_handed_over_but_not_noted_is_not_doubled(two: tuple[Two,
     both, identity = two
     ada = await somebody(identity)
     await ada.finish()
-    (before,) = query(identity.database, "SELECT id, step_data FROM onboarding_states")
+    columns = "id, user_id, answers, flow_version, completed_at"
+    (before,) = query(identity.database, f"SELECT {columns} FROM onboarding_hand_overs")
     ((arguments,),) = query(identity.database, f"SELECT args FROM {HAND_OVERS}")
     await drain(identity.running)
     # As if identity had died between tracking's answer and forgetting it.
-    query(identity.database, "UPDATE onboarding_states SET step_data = %s RETURNING 1", before[1])
+    insert = f"INSERT INTO onboarding_hand_overs ({columns}) VALUES (%s, %s, %s, %s, %s) RETURNING 1"
+    query(identity.database, insert, *before)
     task = identity.running.parts.jobs.app.tasks["hand_over_lifestyle_baseline"]  # type: ignore[union-attr]
     await task.func(**arguments)
     assert len(await both.baselines(ada.caller)) == 1
-    assert query(identity.database, "SELECT step_data FROM onboarding_states") == [(None,)]
+    assert query(identity.database, "SELECT count(*) FROM onboarding_hand_overs") == [(0,)]
+
+
+async def test_a_reset_leaves_what_tracking_has_not_got_yet(two: tuple[Two, Identity]) -> None:
+    both, identity = two
+    ada = await somebody(identity)
+    await ada.finish()
+    completed_at = (await ada.state()).completed_at
+    await ada.agree_to_a_reset()
+    admin = await identity.make_person("root@example.com", role="admin")
+    stub = onboarding_admin_pb2_grpc.OnboardingAdminServiceStub(identity.running.channel)
+    reset = onboarding_admin_pb2.ResetOnboardingRequest(user_id=ada.user_id, reason="they asked us to")
+    await stub.ResetOnboarding(reset, metadata=identity.metadata(replace(person(admin, "admin"), subject=ada.user_id)))
+    # The next one is under way, and finished, before tracking has the first.
+    await ada.finish()
+    await drain(identity.running)
+    first, second = sorted(await both.baselines(ada.caller), key=lambda baseline: baseline.recorded_at.ToNanoseconds())
+    assert first.recorded_at == completed_at
+    assert (first.sleep_quality_notes, second.sleep_quality_notes) == ("the neighbours", "the neighbours")
+    assert first.id != second.id
+    assert query(identity.database, "SELECT count(*) FROM onboarding_hand_overs") == [(0,)]
 
 
 async def test_nothing_is_handed_over_of_somebody_who_is_being_erased(two: tuple[Two, Identity]) -> None:
@@ -291,7 +316,8 @@ async def test_a_service_that_is_not_told_of_tracking_keeps_it(identity: Identit
     await ada.finish()
     await drain(identity.running)
     assert query(identity.database, f"SELECT status::text FROM {HAND_OVERS}") == [("todo",)]
-    assert query(identity.database, "SELECT step_data IS NULL FROM onboarding_states") == [(False,)]
+    assert query(identity.database, "SELECT count(*) FROM onboarding_hand_overs") == [(1,)]
+    assert query(identity.database, "SELECT step_data FROM onboarding_states") == [(None,)]
 
 
 def test_every_flow_asks_what_tracking_is_told() -> None:

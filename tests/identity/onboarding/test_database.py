@@ -68,6 +68,17 @@ def test_a_step_event_that_is_none(database: ServiceDatabase, values: str) -> No
         owner.execute(statement.encode(), [user_id])
 
 
+def test_a_hand_over_that_is_none(database: ServiceDatabase) -> None:
+    user_id = insert_person(database, "ada@example.com")
+    statement = (
+        "INSERT INTO onboarding_hand_overs (id, user_id, answers, flow_version, completed_at)"
+        " VALUES (gen_random_uuid(), %s, '', 'newest', now())"
+    )
+    with psycopg.connect(database.migrator_url) as owner:
+        with pytest.raises(psycopg.errors.CheckViolation, match="ck_onboarding_hand_overs_flow_version"):
+            owner.execute(statement.encode(), [user_id])
+
+
 async def test_rows_are_their_owners_alone(identity: Identity) -> None:
     ada = await somebody(identity)
     await ada.save("welcome")
@@ -96,9 +107,13 @@ async def test_an_export_tells_the_answers_and_an_erasure_leaves_none(identity: 
     exported = [part async for part in stub.ExportPersonData(request, metadata=metadata)]
     text = "".join(row for part in exported for row in part.rows.rows)
     assert "the neighbours" in text
+    await ada.finish()
+    exported = [part async for part in stub.ExportPersonData(request, metadata=metadata)]
+    # What waits for tracking is told too.
+    assert [part.rows.rows for part in exported if "the neighbours" in "".join(part.rows.rows)]
     erase = person_data_pb2.ErasePersonDataRequest(user_id=ada.user_id)
     await stub.ErasePersonData(erase, metadata=metadata)
     await drain(identity.running)
     with psycopg.connect(identity.database.migrator_url) as owner:
-        for table in ("onboarding_states", "onboarding_step_events"):
+        for table in ("onboarding_states", "onboarding_step_events", "onboarding_hand_overs"):
             assert owner.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (0,)

@@ -100,6 +100,53 @@ async def test_what_contradicts_itself_or_an_earlier_answer_is_refused(
     assert await ada.state() == before
 
 
+async def test_rules_of_the_contract_and_between_answers_are_told_at_once(ada: Onboarder) -> None:
+    await ada.save_until("meal_plan")
+    plan = parts.MealPlan()
+    plan.CopyFrom(ANSWERS["meal_plan"])
+    plan.meals_per_day, plan.daily_calories_min, plan.fats_grams_target = 9, 2500, 80
+    plan.protein_percentage = 101
+    plan.ClearField("daily_calories_max")
+    error = await failure(ada.save("meal_plan", plan))
+    assert [violation.field for violation in error.violations] == [
+        "answers.meal_plan.daily_calories_max",
+        "answers.meal_plan.meals_per_day",
+        "answers.meal_plan.protein_percentage",
+        # Between fields that hold by themselves.
+        "answers.meal_plan.daily_calories_min",
+        "answers.meal_plan.daily_calories_target",
+    ]
+    assert len({violation.description for violation in error.violations[3:]}) == 2
+    await ada.save("meal_plan")
+    meals = changed("meal_schedule", lambda s: setattr(s.meal_schedules[0], "notification_offset_minutes", 1))
+    meals.meal_schedules.pop()  # type: ignore[attr-defined]
+    error = await failure(ada.save("meal_schedule", meals))
+    assert [violation.field for violation in error.violations] == [
+        "answers.meal_schedule.meal_schedules[0].notification_offset_minutes",
+        # With the plan of the step before.
+        "answers.meal_schedule.meal_schedules",
+    ]
+
+
+async def test_a_step_out_of_sequence_that_breaks_the_contract_is_told_that(ada: Onboarder) -> None:
+    error = await failure(ada.save("meal_plan", parts.MealPlan(meals_per_day=9)))
+    assert (error.reason.name, error.violations[-1].field) == ("INVALID_FIELD", "answers.meal_plan.meals_per_day")
+
+
+async def test_what_only_rounding_breaks_is_told_with_the_step(ada: Onboarder) -> None:
+    await ada.save_until("goals")
+    light = changed("goals", lambda s: setattr(s.goals[0], "target_weight_kg", 499.996))
+    error = await failure(ada.save("goals", light))
+    assert [violation.field for violation in error.violations] == ["answers.goals.goals[0].target_weight_kg"]
+    saved = await ada.save("goals", changed("goals", lambda s: setattr(s.goals[0], "target_weight_kg", 72.504)))
+    assert saved.state.answers.goals.goals[0].target_weight_kg == 72.5
+    for name in ("physical_constraints", "dietary_preferences"):
+        await ada.save(name)
+    little = changed("meal_plan", lambda s: setattr(s, "carbs_grams_target", 0.004))
+    named = [violation.field for violation in (await failure(ada.save("meal_plan", little))).violations]
+    assert named[0] == "answers.meal_plan.carbs_grams_target"
+
+
 async def test_of_very_much_that_is_wrong_the_first_part_is_told(ada: Onboarder) -> None:
     await ada.save_until("physical_constraints")
     section = pb.PhysicalConstraintsAnswers()

@@ -1,6 +1,7 @@
 """The command that takes a person from nothing to a locked coaching profile."""
 
 import json as json_module
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,11 +95,14 @@ class Walk:
         self._flow: OnboardingFlow = api.onboarding.flow(self._state.flow_version)
         # What was typed for a step and is not saved yet.
         self._typed: dict[str, Answers] = {}
+        self._shown_at = time.monotonic()
 
     def go(self) -> CoachingProfile | None:
         """Asks until the profile is locked, or the person leaves: None then."""
         self._refuse_complete()
         say(HOW)
+        if self._state.reset_reason:
+            say(f"An administrator had you begin anew: {clean(self._state.reset_reason)}")
         if self._state.completed_steps:
             say(f"Welcome back: {progress(self._state)}.")
         try:
@@ -119,6 +123,7 @@ class Walk:
         """Asks for the step that the person is at, saves it, and locks the profile after the last one."""
         step = self._flow.steps[self._state.current_step]
         answers = self._typed.get(step.name) or self._saved(step.name)
+        self._shown_at = time.monotonic()
         say("")
         stderr().print(f"{step.step + 1} of {len(self._flow.steps)}  {clean(step.title)}", style="bold", markup=False)
         say(clean(step.text))
@@ -141,7 +146,11 @@ class Walk:
         while True:
             try:
                 saved = self._api.onboarding.save(
-                    step.step, {step.name: answers}, etag=self._state.etag, device_type=DEVICE
+                    step.step,
+                    {step.name: answers},
+                    etag=self._state.etag,
+                    device_type=DEVICE,
+                    seconds_shown=int(time.monotonic() - self._shown_at),
                 )
                 break
             except VitalisError as error:
