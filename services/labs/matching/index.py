@@ -101,10 +101,12 @@ class MarkerIndex:
         self._known_words = frozenset(vocabulary)
         # Kept for the life of the index: a report's misspelt words are few.
         self._corrected = lru_cache(maxsize=4096)(self._correct)
+        # Laboratories print the same on every report.
+        self._matched = lru_cache(maxsize=4096)(lambda row: self._judge(row, self._found(row, {})))
 
     def match(self, row: Row, own: Mapping[str, str] | None = None) -> Match:
         """The marker of one row. `own` are aliases that go before the dictionary's: `alias_key(alias)` to a slug."""
-        return self._judge(row, self._found(row, own or {}))
+        return self._judge(row, self._found(row, own)) if own else self._matched(row)
 
     def match_many(self, rows: Iterable[Row], own: Mapping[str, str] | None = None) -> list[Match]:
         """`match` for each row; equal rows, of which reports are full, are looked at once."""

@@ -84,17 +84,19 @@ class _Read:
 
     def row(self) -> Row:
         """What matching looks at."""
-        name, specimen, section, loinc = (
-            self.entered.get(field) or "" for field in ("raw_name", "specimen", "sub_panel", "loinc_code")
+        said = self.entered.get
+        return Row(
+            said("raw_name") or "", self.unit, said("specimen") or "", said("sub_panel") or "", said("loinc_code") or ""
         )
-        return Row(name, self.unit, specimen, section, loinc)
 
     def judged(self, found: str | None, person: Person) -> dict[str, Any]:
         """The row, as of the biomarker that was said, else of the one that was found."""
         marker, canonical = self._marker(found)
         low, high = self._bounds(marker)
-        in_its_unit = replace(self.printed, low=low, high=high)
-        verdict = judge(self.result, in_its_unit, canonical, marker, person)
+        printed = self.printed
+        if (low, high) != (printed.low, printed.high):
+            printed = replace(printed, low=low, high=high)
+        verdict = judge(self.result, printed, canonical, marker, person)
         best = optimal(marker, person) if marker and canonical is not None else None
         slug = marker.slug if marker else None
         return {
