@@ -9,8 +9,9 @@ from rich.console import Console
 
 from examples.lab_report import RESULTS, Printed, write_report
 from vitalis_client import Vitalis
-from vitalis_client.cli.lab_files import complete, read, tell
-from vitalis_client.cli.labs import drawn, told
+from vitalis_client.cli.lab_reports import upload, watched
+from vitalis_client.cli.lab_review import Review, tell
+from vitalis_client.cli.lab_trends import drawn, told
 from vitalis_client.contract.models import BiomarkerTrend, BloodMarker
 
 WIDTH = 78
@@ -52,9 +53,9 @@ def confirm_report(console: Console, api: Vitalis) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "report.pdf"
         write_report(path, REPORTED)
-        document = complete(api, read(api, path), "")
-    tell(document, api.labs.document_values(document.id))
-    confirmed = api.labs.confirm_document(document.id, etag=document.etag)
+        review = Review(api, watched(api, upload(api, path)))
+    tell(review.document, review.living)
+    confirmed = review.confirm(override=False)
     console.print(f"confirmed as panel {confirmed.linked_record_id}", markup=False, soft_wrap=True)
     yield from misread(list(api.labs.markers(panel=confirmed.linked_record_id or "")), RESULTS)
 

@@ -81,6 +81,41 @@ def test_a_panel_is_added_with_whose_it_is(run: Run, server: Server) -> None:
     assert len(json.loads(run("flags", "--json").stdout)) == 1
 
 
+def test_a_panel_has_its_head_and_its_markers_in_the_order_of_the_dictionary(run: Run) -> None:
+    typed = ("Moon dust=3", "Albumin=4.4 g/dL", "Mood=fine", "Glucose=99", "Sodium=140")
+    run("add", *typed, "--lab", "Quest", "--name", "CMP", "--date", "2026-11-01", "--not-fasting")
+    head, _, *rows = run("show").stdout.splitlines()
+    assert head == "Quest, CMP, collected 2026-11-01, not fasting"
+    in_order = ["Sodium", "Glucose", "Albumin", "Moon dust", "Mood"]
+    assert [row.split("  ")[0] for row in rows] == in_order
+    assert [row["raw_name"] for row in json.loads(run("show", "--json").stdout)] == in_order
+    unknown = run("show", "01990000-0000-7000-8000-000000000000")
+    assert (unknown.exit_code, unknown.stderr) == (1, "vitalis: there is no such panel\n")
+
+
+def test_a_panel_takes_more_results_and_corrections(run: Run, server: Server) -> None:
+    run("add", "Glucose=990", "--date", "2026-11-01")
+    (panel,) = server.panels
+    refused = run("add", "HDL=55", "Glucose=99", "--to", panel.id)
+    assert refused.exit_code == 1
+    assert "already there, or typed twice: Glucose; with --again the last result counts" in refused.stderr
+    done = run("add", "HDL=55", "Glucose=99", "--to", panel.id, "--again")
+    assert (done.exit_code, done.stderr) == (0, f"stored as panel {panel.id}\n")
+    assert sorted((marker.raw_name, marker.value) for marker in server.markers) == [("Glucose", "99"), ("HDL", "55")]
+    for head in (("--lab", "Quest"), ("--date", "2026-11-01"), ("--not-fasting",)):
+        assert run("add", "HDL=55", "--to", panel.id, *head).exit_code == 2
+    assert len(server.panels) == 1
+
+
+def test_a_panel_is_taken_out_and_brought_back(run: Run, server: Server) -> None:
+    run("add", "Glucose=99", "--date", "2026-11-01")
+    (panel,) = server.panels
+    assert run("remove", panel.id).stderr == f"taken out; bring it back with: vitalis labs restore {panel.id}\n"
+    assert "there is no panel yet" in run().stderr
+    assert "Glucose" in run("restore", panel.id).stdout
+    assert panel.id in run().stdout
+
+
 def test_markers_are_asked_for_at_a_terminal(run: Run, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account, "interactive", lambda: True)
     done = run("add", input="Glucose\n99 mg/dL\nHDL\n55\n\n")
@@ -161,7 +196,9 @@ def test_of_somebody_who_shares(run: Run, server: Server) -> None:
     del server.subjects[:]
     for arguments in ((), ("show", "x"), ("flags",), ("trend", "glucose")):
         assert run(*arguments, "--person", OWNER_ID, "--json").exit_code == 0
-    assert server.subjects == [OWNER_ID] * 4
+    # The dictionary is nobody's.
+    assert [subject for subject in server.subjects if subject] == [OWNER_ID] * 4
+    assert run("show", "--person", OWNER_ID).exit_code == 0
 
 
 def test_the_sdk(api: Vitalis) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitalis_client.cli.units import Units, preferred
+from vitalis_client.cli.units import Units, preferred, unit_words
 from vitalis_client.contract.models import Preferences
 
 METRIC, IMPERIAL = Units("kg", "cm"), Units("lbs", "in")
@@ -81,3 +81,38 @@ def test_how_measures_are_shown() -> None:
 def test_the_units_are_those_of_the_preferences() -> None:
     preferences = Preferences(weight_unit="lbs", height_unit="cm", notification_prefs={}, dashboard_layout={})
     assert preferred(preferences) == Units("lbs", "cm")
+
+
+@pytest.mark.parametrize(
+    ("ucum", "expected"),
+    [
+        ("mg/dL", "mg/dL"),
+        ("1", ""),
+        ("m[IU]/L", "mIU/L"),
+        ("[arb'U]/mL", "arbU/mL"),
+        ("10*3/uL", "10^3/uL"),
+        ("mg/(24.h)", "mg/24 h"),
+        ("mL/min/{1.73_m2}", "mL/min/1.73 m2"),
+        ("ug/mL{FEU}", "ug/mL FEU"),
+        ("U/g{Hb}", "U/g Hb"),
+        ("/100{WBC}", "/100 WBC"),
+        ("{copies}/mL", "copies/mL"),
+        ("mm[Hg]", "mmHg"),
+    ],
+)
+def test_units_of_the_api_are_shown_as_people_write_them(ucum: str, expected: str) -> None:
+    assert unit_words(ucum) == expected
+
+
+@pytest.mark.parametrize(
+    ("units", "name", "text", "expected", "shown"),
+    [
+        (METRIC, "total_fat_lbs", "18.2", 40.12, "18.2 kg"),
+        (IMPERIAL, "total_fat_lbs", "40", 40, "40 lbs"),
+        (METRIC, "height_in", "178", 70.1, "178.1 cm"),
+        (IMPERIAL, "height_in", "5'10", 70, "5 ft 10 in"),
+    ],
+)
+def test_what_the_api_has_in_pounds_and_inches(units: Units, name: str, text: str, expected: float, shown: str) -> None:
+    assert units.read(name, text) == expected
+    assert units.show(name, expected) == shown

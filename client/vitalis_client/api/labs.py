@@ -6,10 +6,13 @@ from datetime import date
 from typing import Any
 
 from vitalis_client.api.area import of
+from vitalis_client.api.clinic import Clinic
 from vitalis_client.api.documents import Documents
 from vitalis_client.api.lab_imports import LabImports
 from vitalis_client.contract import routes
 from vitalis_client.contract.models import (
+    AddBloodMarkersResponse,
+    Biomarker,
     BiomarkerTrend,
     BloodMarker,
     BloodPanel,
@@ -18,8 +21,8 @@ from vitalis_client.contract.models import (
 )
 
 
-class Labs(LabImports, Documents):
-    """Panels with their markers, what they come to over time, and the files that they come from.
+class Labs(Clinic, LabImports, Documents):
+    """Panels with their markers, what they come to over time, the files that they come from, and scans and visits.
 
     Methods raise VitalisError, as those of Vitalis do.
     """
@@ -36,12 +39,32 @@ class Labs(LabImports, Documents):
         request = {**body, "request_id": str(uuid.uuid4())}
         return self._http.call(routes.CREATE_BLOOD_PANEL, {}, repeat=True, json=request)
 
+    def add_markers(
+        self, panel_id: str, markers: Sequence[Mapping[str, Any]], *, override: bool = False
+    ) -> AddBloodMarkersResponse:
+        """Adds markers to a panel. NOT_FOUND, and MARKER_REPEATED unless `override` lets the panel take the values."""
+        body = {"markers": [dict(marker) for marker in markers], "override": override}
+        request = {**body, "request_id": str(uuid.uuid4())}
+        return self._http.call(routes.ADD_BLOOD_MARKERS, {"id": panel_id}, repeat=True, json=request)
+
     def panels(
         self, start: date | str = "", end: date | str = "", *, page_size: int = 0, person: str = ""
     ) -> Iterator[BloodPanel]:
         """Panels by the day they were collected on, the newest first."""
         bounds = {"start_date": str(start), "end_date": str(end)}
         return self._http.pages(routes.LIST_BLOOD_PANELS, bounds, lambda page: page.blood_panels, page_size, person)
+
+    def panel(self, panel_id: str, *, person: str = "") -> BloodPanel:
+        """One panel, with its notes. NOT_FOUND."""
+        return self._http.get(routes.GET_BLOOD_PANEL, None, id=panel_id, **of(person))
+
+    def delete_panel(self, panel_id: str) -> None:
+        """Deletes a panel with its markers; `restore_panel` brings them back. NOT_FOUND."""
+        self._http.call(routes.DELETE_BLOOD_PANEL, {"id": panel_id}, repeat=False)
+
+    def restore_panel(self, panel_id: str) -> BloodPanel:
+        """Brings a deleted panel back with its markers. NOT_FOUND, ALREADY_EXISTS."""
+        return self._http.post(routes.UNDELETE_BLOOD_PANEL, {}, id=panel_id)
 
     def markers(self, *, panel: str = "", biomarker: str = "", person: str = "") -> Iterator[BloodMarker]:
         """Markers, the newest first: all, those of a panel, or of a biomarker by its slug."""
@@ -63,3 +86,11 @@ class Labs(LabImports, Documents):
     def match(self, names: Sequence[str]) -> list[MarkerMatch]:
         """Which biomarkers printed names stand for; with an empty slug where that is not sure."""
         return self._http.post(routes.MATCH_MARKERS, {"rows": [{"name": name} for name in names]}).matches
+
+    def biomarker(self, slug: str) -> Biomarker:
+        """A marker of the dictionary. NOT_FOUND."""
+        return self._http.get(routes.GET_BIOMARKER, None, id=slug)
+
+    def biomarkers(self) -> Iterator[Biomarker]:
+        """The dictionary, by category and the order in it."""
+        return self._http.pages(routes.LIST_BIOMARKERS, {}, lambda page: page.biomarkers)

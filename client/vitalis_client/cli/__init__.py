@@ -7,11 +7,14 @@ import typer
 from vitalis_client.cli import (
     account,
     audit,
+    clinic,
     coaching,
     credentials,
     health,
     imports,
     lab_files,
+    lab_reports,
+    lab_trends,
     labs,
     onboarding,
     people,
@@ -76,7 +79,10 @@ onboarding.add_to(app)
 coaching.add_to(app)
 health.add_to(app)
 labs.add_to(app)
+lab_trends.add_to(labs.labs)
 lab_files.add_to(labs.labs)
+lab_reports.add_to(labs.labs)
+clinic.add_to(labs.labs)
 sharing.add_to(app)
 privacy.add_to(app)
 audit.add_to(app)

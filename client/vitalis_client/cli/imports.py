@@ -152,7 +152,9 @@ def show(file_import: Import | LabImport, json: bool) -> None:
         return
     console = stdout()
     console.print(headline(file_import), markup=False, soft_wrap=True)
-    if isinstance(file_import.result, ImportResult):
+    if file_import.status == "rolled_back":
+        console.print("what it had stored is taken back; what was changed since stays", soft_wrap=True)
+    elif isinstance(file_import.result, ImportResult):
         print_account(console, file_import.result)
     elif file_import.result:
         print_lab_account(console, file_import.result)

@@ -1,7 +1,7 @@
 """Commands about what laboratories measured."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from itertools import islice
 from typing import Annotated, Any
@@ -11,12 +11,15 @@ import typer
 from vitalis_client.api import DEFAULT_URL, Vitalis
 from vitalis_client.cli import account
 from vitalis_client.cli.array import print_array
-from vitalis_client.cli.chart import Point, chart
-from vitalis_client.cli.records import From, Person, To, text
+from vitalis_client.cli.records import Person
 from vitalis_client.cli.tables import Column, table
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, print_json, say, stdout, usage
-from vitalis_client.cli.units import trim
-from vitalis_client.contract.models import BiomarkerTrend, BloodMarker, BloodPanel, ReferenceInterval
+from vitalis_client.contract.models import (
+    AddBloodMarkersResponse,
+    BloodMarker,
+    BloodPanel,
+    CreateBloodPanelResponse,
+)
 from vitalis_client.errors import VitalisError
 from vitalis_client.http import MAX_PAGE
 
@@ -24,12 +27,11 @@ PANEL = "Labs"
 SEXES = ("female", "male")
 # `99 mg/dL [70-99]`: a number with what stands before it, a unit, and the range in brackets.
 PRINTED = re.compile(r"\s*((?:[<>]=?|≤|≥)?\s*[+-]?\d[\d.,]*)\s*([^\[\]]*?)\s*(?:\[([^\[\]]*)\]\s*)?")
-# What the dictionary calls its markers.
-SLUG = re.compile(r"[a-z][a-z0-9_]*")
-LARGEST_CHART = 100
+# How the server numbers the markers that it was sent.
+PLACE = re.compile(r"markers\[(\d+)\]")
 REPEATED = "there is such a panel of that day and laboratory; --again lets it take these results"
 FLAGS = {"LL": "▼▼", "L": "▼", "H": "▲", "HH": "▲▲", "ABNORMAL": "!"}
-Marker = Annotated[str, typer.Argument(help="A biomarker, such as glucose, or its name as a report prints it.")]
+PanelId = Annotated[str, typer.Argument(metavar="ID", help="The panel's id, as `vitalis labs` lists it.")]
 labs = typer.Typer(invoke_without_command=True)
 
 EXAMPLE = "labs add 'Glucose=99 mg/dL [70-99]'"
@@ -38,17 +40,22 @@ PANELS: Sequence[Column[BloodPanel]] = (
     Column("Collected", lambda panel: panel.collected_date, left=True),
     Column("Laboratory", lambda panel: clean(panel.lab_name or ""), left=True),
     Column("Panel", lambda panel: clean(panel.panel_name or ""), left=True),
-    Column("Fasting", lambda panel: "" if panel.fasting is None else "yes" if panel.fasting else "no", left=True),
+    Column("Fasting", lambda panel: yes_no(panel.fasting), left=True),
 )
-MARKERS: Sequence[Column[BloodMarker]] = (
+RESULTS: Sequence[Column[BloodMarker]] = (
     Column("Marker", lambda marker: clean(marker.raw_name), left=True),
     Column("Result", lambda marker: clean(marker.value)),
     Column("Unit", lambda marker: clean(marker.unit or ""), left=True),
     Column("", lambda marker: flag(marker), left=True),
     Column("Range", lambda marker: clean(marker.ref_range_text or ""), left=True),
     Column("Known as", lambda marker: clean(marker.biomarker or "not known"), left=True),
-    Column("Collected", lambda marker: marker.collected_date, left=True),
+    Column("Optimal", lambda marker: yes_no(marker.in_optimal), left=True),
     Column("Flag of the lab", lambda marker: clean(marker.flag or ""), left=True),
+)
+OUT_OF_RANGE: Sequence[Column[BloodMarker]] = (
+    *RESULTS[:5],
+    Column("Collected", lambda marker: marker.collected_date, left=True),
+    RESULTS[5],
     Column("Panel", lambda marker: marker.panel_id, left=True),
 )
 
@@ -71,10 +78,13 @@ def list_panels(
         rows = islice(api.labs.panels(page_size=min(last, MAX_PAGE), person=person), last)
         if json:
             print_array(rows)
-        elif panels := list(rows):
+            return
+        if panels := list(rows):
             show(PANELS, panels)
         else:
             say(f"there is no panel yet; add one with: {hint(EXAMPLE, url)}")
+        if not person and any(api.labs.documents(status="needs_review", page_size=1)):
+            say(f"a report waits for your review: {hint('labs review', url)}")
 
 
 @labs.command("show")
@@ -86,17 +96,33 @@ def show_panel(
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """Show what a panel measured."""
+    """Show what a panel measured, by category and in the dictionary's order; what is not known comes last."""
     with connect(url) as api:
         newest = panel or next((one.id for one in api.labs.panels(page_size=1, person=person)), "")
         if not newest:
             say(f"there is no panel yet; add one with: {hint(EXAMPLE, url)}")
-            return
-        rows = api.labs.markers(panel=newest, person=person)
-        if json:
-            print_array(rows)
+        elif json:
+            print_array(markers_of(api, newest, person))
         else:
-            show(MARKERS, list(rows))
+            print_panel(api, newest, person)
+
+
+def print_panel(api: Vitalis, panel_id: str, person: str = "") -> None:
+    """A panel's head and its markers."""
+    panel = api.labs.panel(panel_id, person=person)
+    fasting = {True: "fasting", False: "not fasting", None: ""}[panel.fasting]
+    parts = (clean(panel.lab_name or ""), clean(panel.panel_name or ""), f"collected {panel.collected_date}", fasting)
+    stdout().print(", ".join(part for part in parts if part), markup=False, soft_wrap=True)
+    if panel.notes:
+        stdout().print(clean(panel.notes), markup=False, soft_wrap=True)
+    show(RESULTS, markers_of(api, panel_id, person))
+
+
+def markers_of(api: Vitalis, panel_id: str, person: str = "") -> list[BloodMarker]:
+    """A panel's markers by the dictionary's order; what that does not know comes last, as it was entered."""
+    places = {biomarker.slug: place for place, biomarker in enumerate(api.labs.biomarkers())}
+    markers = api.labs.markers(panel=panel_id, person=person)
+    return sorted(markers, key=lambda marker: (places.get(marker.biomarker or "", len(places)), marker.id))
 
 
 @labs.command("add")
@@ -119,29 +145,47 @@ def add(
     again: Annotated[
         bool, typer.Option("--again", help="Let a panel that is there already take these results.")
     ] = False,
+    to: Annotated[
+        str,
+        typer.Option(metavar="ID", help="Add to this panel; with --again, correct what it has.", show_default=False),
+    ] = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
     """Add a panel; each result is read, converted and judged by its range, and by your sex and age."""
     with connect(url) as api:
         day = collected.date() if collected else datetime.now().astimezone().date()
-        markers = [printed(result) for result in results or []] or asked()
-        header = {"lab_name": lab, "panel_name": name, "fasting": fasting, "collected_date": day.isoformat()}
+        header = {"lab_name": lab, "panel_name": name, "fasting": fasting}
         given = {field: value for field, value in header.items() if value not in ("", None)}
+        if to and (given or collected):
+            raise usage("--to names a panel, which has its day, laboratory and name")
+        markers = [printed(result) for result in results or []] or asked()
+        stored: CreateBloodPanelResponse | AddBloodMarkersResponse
         try:
-            stored = api.labs.add_panel({**given, **whose(api, day)}, markers, override=again)
+            if to:
+                stored = api.labs.add_markers(to, markers, override=again)
+            else:
+                head = {**given, "collected_date": day.isoformat(), **whose(api, day)}
+                stored = api.labs.add_panel(head, markers, override=again)
         except VitalisError as error:
-            if error.reason == "PANEL_REPEATED":
-                error.message = REPEATED
-            elif error.reason == "MARKER_REPEATED":
-                twice = "; ".join(f"{one.field}: {one.description}" for one in error.violations)
-                error.message = f"{clean(twice)}; with --again the last result counts"
+            explain_repeated(error, markers)
             raise
         if json:
             print_json(stored)
             return
-        show(MARKERS, stored.markers)
-        say(f"stored as panel {stored.blood_panel.id}")
+        show(RESULTS, stored.markers)
+        say(f"stored as panel {to or stored.markers[0].panel_id}")
+
+
+def explain_repeated(error: VitalisError, markers: Sequence[Mapping[str, str]]) -> None:
+    """Says it by the names that were typed, and what can be done."""
+    if error.reason == "PANEL_REPEATED":
+        error.message = REPEATED
+    elif error.reason == "MARKER_REPEATED":
+        places = [PLACE.fullmatch(broken.field) for broken in error.violations]
+        twice = dict.fromkeys(clean(markers[int(place[1])]["raw_name"]) for place in places if place)
+        error.message = f"already there, or typed twice: {', '.join(twice)}; with --again the last result counts"
+        error.violations = ()
 
 
 def printed(result: str) -> dict[str, str]:
@@ -189,101 +233,25 @@ def flags(person: Person = "", url: Url = DEFAULT_URL, json: Json = False) -> No
         if json:
             print_array(rows)
         elif rows:
-            show(MARKERS, rows)
+            show(OUT_OF_RANGE, rows)
         else:
             say("nothing is out of range")
 
 
-@labs.command("trend")
-def trend(
-    marker: Marker,
-    unit: Annotated[str, typer.Option(help="The unit to show; the marker's usual one by default.")] = "",
-    start: From = None,
-    end: To = None,
-    person: Person = "",
-    url: Url = DEFAULT_URL,
-    json: Json = False,
-) -> None:
-    """Draw a marker over time, across panels and laboratories, in one unit."""
+@labs.command("remove")
+def remove(panel: PanelId, url: Url = DEFAULT_URL) -> None:
+    """Take a panel out, with what it measured."""
     with connect(url) as api:
-        found = trend_of(api, marker, unit=unit, start=text(start), end=text(end), person=person)
-        if json:
-            print_json(found)
-            return
-        if not found.points:
-            say(f"there is no result of {clean(found.display_name)} yet")
-            return
-        console = stdout()
-        console.print(f"{clean(found.display_name)}, {clean(found.unit)}".rstrip(", "), markup=False)
-        for line in drawn(found, min(console.width, LARGEST_CHART)):
-            console.print(line, markup=False, soft_wrap=True)
-        for line in told(found):
-            console.print(line, markup=False, soft_wrap=True)
+        api.labs.delete_panel(panel)
+        say(f"taken out; bring it back with: {hint(f'labs restore {panel}', url)}")
 
 
-def trend_of(api: Vitalis, marker: str, **wanted: str) -> BiomarkerTrend:
-    """The trend of a marker, by the dictionary's name or by one as it is printed, which can look like the former."""
-    if not SLUG.fullmatch(marker):
-        return api.labs.trend(slug_of(api, marker), **wanted)
-    try:
-        return api.labs.trend(marker, **wanted)
-    except VitalisError as error:
-        if error.reason != "NOT_FOUND":
-            raise
-        (match,) = api.labs.match([marker])
-        if match.slug in ("", marker):
-            raise
-        return api.labs.trend(match.slug, **wanted)
-
-
-def slug_of(api: Vitalis, name: str) -> str:
-    """The dictionary's name of a marker, of a name as it is printed."""
-    (match,) = api.labs.match([name])
-    if not match.slug:
-        meant = ", ".join(candidate.slug for candidate in match.candidates)
-        raise VitalisError(
-            0, "USAGE", f"{clean(name)} may be several markers, or none" + (f": {clean(meant)}" if meant else "")
-        )
-    return match.slug
-
-
-def drawn(found: BiomarkerTrend, width: int) -> list[str]:
-    points = [
-        Point(date.fromisoformat(point.collected_date), point.value, bool(point.comparator))
-        for point in found.points
-        if point.value is not None
-    ]
-    if not points:
-        return []
-    interval = usual(found)
-    return chart(points, low=interval.low if interval else None, high=interval.high if interval else None, width=width)
-
-
-def usual(found: BiomarkerTrend) -> ReferenceInterval | None:
-    """The normal range of the dictionary, if there is one and not several."""
-    normal = [interval for interval in found.reference_intervals if interval.kind == "normal"]
-    return normal[0] if len(normal) == 1 else None
-
-
-def told(found: BiomarkerTrend) -> list[str]:
-    """What the results are, and what they come to."""
-    lines = []
-    for point in found.points:
-        value = clean(point.value_text or "") if point.value is None else f"{point.comparator}{trim(point.value)}"
-        as_printed = f"{point.printed_value} {point.printed_unit or ''}".strip()
-        place = f", {clean(point.lab_name)}" if point.lab_name else ""
-        out = ", out of range" if point.in_range is False else ""
-        lines.append(f"{point.collected_date}  {value:>8}  {clean(as_printed)}{place}{out}")
-    if slope := found.slope:
-        error = f" ± {trim(slope.standard_error_per_year)}" if slope.standard_error_per_year else ""
-        lines.append(f"slope {slope.per_year:+.3g}{error} {clean(found.unit)} a year, of {slope.results} results")
-    if change := found.change:
-        line = f"last change {change.change_pct:+.1f} %"
-        if change.reference_change_value_pct is not None:
-            more = "more than" if change.exceeds else "within"
-            line += f", {more} the {change.reference_change_value_pct:.1f} % that come by themselves"
-        lines.append(line)
-    return lines
+@labs.command("restore")
+def restore(panel: PanelId, url: Url = DEFAULT_URL) -> None:
+    """Bring a panel back that was taken out."""
+    with connect(url) as api:
+        api.labs.restore_panel(panel)
+        print_panel(api, panel)
 
 
 def show(columns: Sequence[Column[Any]], rows: Sequence[Any]) -> None:
@@ -292,6 +260,10 @@ def show(columns: Sequence[Column[Any]], rows: Sequence[Any]) -> None:
     console.print(shown)
     if left_out:
         say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
+
+
+def yes_no(value: bool | None) -> str:
+    return "" if value is None else "yes" if value else "no"
 
 
 def flag(marker: BloodMarker) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vitalis_client.cli.terminal import clean
-from vitalis_client.cli.units import Units, trim
+from vitalis_client.cli.units import LENGTHS, WEIGHTS, Units, trim
 
 # What a field's name says of its unit, and how that is written behind its value.
 SUFFIXES = {
@@ -16,7 +16,11 @@ SUFFIXES = {
     "_ml": " ml",
     "_weeks": " weeks",
     "_usd": " USD",
+    "_pct": " %",
+    "_in3": " in³",
+    "_g_cm2": " g/cm²",
 }
+ABBREVIATIONS = {"bmr", "bmc", "bmd"}
 INDENT = "  "
 
 
@@ -55,11 +59,12 @@ def in_a_line(entry: Any, units: Units, hidden: frozenset[str] = frozenset()) ->
 
 def label(name: str) -> str:
     """What a field is called: `target_weight_kg` is the target weight."""
-    for suffix in ("_kg", "_cm", *SUFFIXES):
+    for suffix in (*WEIGHTS, *LENGTHS, *SUFFIXES):
         if name.endswith(suffix):
             name = name.removesuffix(suffix)
             break
-    return clean(name.replace("_", " ").capitalize().replace("Bmr", "BMR"))
+    words = " ".join(word.upper() if word in ABBREVIATIONS else word for word in name.split("_"))
+    return clean(words[:1].upper() + words[1:])
 
 
 def text(name: str, value: Any, units: Units) -> str:

@@ -104,8 +104,7 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except typer.Abort as stopped:
-            # A prompt says so of Ctrl-C as well as of an input that has ended.
-            if isinstance(stopped.__context__, KeyboardInterrupt):
+            if interrupted(stopped):
                 say("")
                 raise typer.Exit(INTERRUPTED) from None
             raise
@@ -115,6 +114,13 @@ class Commands(TyperGroup):
                 raise
             say(f"vitalis: {error.filename}: {error.strerror}" if error.filename else f"vitalis: {error.strerror}")
             raise typer.Exit(1) from None
+
+
+def interrupted(stopped: BaseException) -> bool:
+    """Whether it was Ctrl-C; a prompt says the same of that and of an input that has ended."""
+    return isinstance(stopped, KeyboardInterrupt) or (
+        isinstance(stopped, typer.Abort) and isinstance(stopped.__context__, KeyboardInterrupt)
+    )
 
 
 def print_json(answer: BaseModel) -> None:

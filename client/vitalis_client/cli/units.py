@@ -1,4 +1,4 @@
-"""Body measures in the units that a person prefers; the API has kilograms and centimetres."""
+"""Body measures in the units that a person prefers; the API has kilograms and centimetres, or pounds and inches."""
 
 import re
 from collections.abc import Mapping
@@ -18,6 +18,9 @@ SPELLINGS = {'"': "in", "â€³": "in", "inch": "in", "inches": "in", "'": "ft", "â
     "kilo": "kg",
     "kilos": "kg",
 }
+# What the ends of the API's names say of their unit.
+WEIGHTS, LENGTHS = ("_kg", "_lbs"), ("_cm", "_in")
+UCUM_MARKS = dict.fromkeys(map(ord, "[]{}"))
 PART = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*([^\d\s.,]*)")
 
 
@@ -30,18 +33,18 @@ class Units:
 
     def of(self, name: str) -> str:
         """The unit in which a field such as `target_weight_kg` is shown and typed; "" if it has none of these."""
-        if name.endswith("_kg"):
+        if name.endswith(WEIGHTS):
             return self.weight
-        return self.height if name.endswith("_cm") else ""
+        return self.height if name.endswith(LENGTHS) else ""
 
     def read(self, name: str, text: str) -> float:
         """What was typed for a field, in the API's unit: `154`, `154 lb`, `70,5 kg`, `5 ft 10 in`, `5'10"`.
 
-        A number alone is in the person's own unit. Kilograms are rounded to two
-        decimals and centimetres to one, as they are stored. Raises ValueError,
-        which says what is expected.
+        A number alone is in the person's own unit. Weights are rounded to two
+        decimals and lengths to one, as they are stored. Raises ValueError, which
+        says what is expected.
         """
-        factors, decimals = (KILOGRAMS, 2) if name.endswith("_kg") else (CENTIMETRES, 1)
+        factors, decimals = (KILOGRAMS, 2) if name.endswith(WEIGHTS) else (CENTIMETRES, 1)
         total, place, smallest = 0.0, 0, float("inf")
         parts = list(PART.finditer(text.strip()))
         for part in parts:
@@ -55,7 +58,7 @@ class Units:
             total, smallest = total + float(part[1].replace(",", ".")) * factor, factor
         else:
             if parts and place == len(text.strip()):
-                return round(total, decimals)
+                return round(total / factors[name.rpartition("_")[2]], decimals)
         known = ", ".join(sorted(factors))
         raise ValueError(f"is a number, in {self.of(name)} unless a unit follows it ({known})")
 
@@ -70,11 +73,12 @@ class Units:
     def show(self, name: str, value: float) -> str:
         """A value of the API in the person's unit: `154.3 lbs`, `5 ft 10 in`."""
         unit = self.of(name)
+        factors: Mapping[str, float] = KILOGRAMS if name.endswith(WEIGHTS) else CENTIMETRES
+        shown = value * factors[name.rpartition("_")[2]] / factors[unit]
         if unit == "in":
-            inches = round(value / CENTIMETRES["in"], 1)
+            inches = round(shown, 1)
             return f"{int(inches // 12)} ft {trim(inches % 12)} in"
-        factors: Mapping[str, float] = KILOGRAMS if name.endswith("_kg") else CENTIMETRES
-        return f"{trim(round(value / factors[unit], 2 if unit == 'kg' else 1))} {unit}"
+        return f"{trim(round(shown, 2 if unit == 'kg' else 1))} {unit}"
 
 
 def preferred(preferences: Preferences) -> Units:
@@ -85,3 +89,11 @@ def preferred(preferences: Preferences) -> Units:
 def trim(value: float) -> str:
     """A number with three decimals at the most, and without a fraction of nothing."""
     return f"{round(value, 3):.15g}"
+
+
+def unit_words(ucum: str) -> str:
+    """A unit of the API, in UCUM, as people write it: `mIU/L` of `m[IU]/L`; nothing for a pure number."""
+    if ucum == "1":
+        return ""
+    written = re.sub(r"(?<=[\w\]])\{", " ", ucum).translate(UCUM_MARKS)
+    return written.replace("(24.h)", "24 h").replace("10*", "10^").replace("1.73_m2", "1.73 m2").replace("'U", "U")

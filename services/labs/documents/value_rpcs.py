@@ -53,8 +53,10 @@ class DocumentValuesServicer(pb_grpc.DocumentValuesServiceServicer):
             document = await lock_in_review(connection, request.id)
             if document.parse_status == "failed":
                 await DOCUMENTS.change(connection, request.id, {"parse_status": "needs_review"})
-            last = sa.select(sa.func.max(document_values.c.position)).where(of_document(request.id))
-            values["position"] = ((await connection.execute(last)).scalar() or 0) + 1
+            last = sa.select(sa.func.coalesce(sa.func.max(document_values.c.position), -1)).where(
+                of_document(request.id)
+            )
+            values["position"] = (await connection.execute(last)).scalar_one() + 1
             stored = await VALUES.insert(connection, values)
             return pb.CreateDocumentValueResponse(document_value=await _judged(connection, stored, aliases))
 

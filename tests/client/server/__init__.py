@@ -9,10 +9,11 @@ from tests.client.server.accounts import Accounts
 from tests.client.server.coaching import Coaching
 from tests.client.server.health import Health
 from tests.client.server.imports import Imports
+from tests.client.server.lab_documents import LabDocuments
 from tests.client.server.lab_files import LabFiles
 from tests.client.server.records import Records
 from tests.client.server.sharing import Sharing
 
 
-class Server(Accounts, Imports, Sharing, Records, Coaching, Health, LabFiles):
+class Server(Accounts, Imports, Sharing, Records, Coaching, Health, LabFiles, LabDocuments):
     """One person's server."""

@@ -4,7 +4,7 @@ import json as json_module
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,19 @@ from vitalis_client.cli import account
 from vitalis_client.cli.health import PANEL
 from vitalis_client.cli.onboarding.interview import Answers, Back, Interview, Leave
 from vitalis_client.cli.outline import outline
-from vitalis_client.cli.terminal import INTERRUPTED, Json, Url, clean, connect, hint, print_json, say, stderr, usage
+from vitalis_client.cli.terminal import (
+    INTERRUPTED,
+    Json,
+    Url,
+    clean,
+    connect,
+    hint,
+    interrupted,
+    print_json,
+    say,
+    stderr,
+    usage,
+)
 from vitalis_client.cli.units import Units, preferred
 from vitalis_client.contract.models import CoachingProfile, OnboardingFlow, OnboardingState, OnboardingStep
 from vitalis_client.errors import Violation, VitalisError
@@ -111,8 +123,7 @@ class Walk:
                 profile = self._step()
         except (Leave, KeyboardInterrupt, typer.Abort) as stopped:
             say(f"\n{progress(self._state)}; go on here or on another machine with: {hint('onboard', self._url)}")
-            interrupted = isinstance(stopped if isinstance(stopped, Leave) else cause(stopped), KeyboardInterrupt)
-            raise typer.Exit(INTERRUPTED if interrupted else 0) from None
+            raise typer.Exit(INTERRUPTED if interrupted(stopped) else 0) from None
         return profile
 
     def _refuse_complete(self) -> None:
@@ -223,8 +234,3 @@ def within(path: str, step: str) -> str:
     for prefix in ("answers", step):
         path = "" if path == prefix else path.removeprefix(f"{prefix}.")
     return path
-
-
-def cause(stopped: BaseException) -> Any:
-    """What ended a prompt: Ctrl-C, or the end of the input."""
-    return stopped if isinstance(stopped, KeyboardInterrupt) else stopped.__context__

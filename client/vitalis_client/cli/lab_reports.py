@@ -1,0 +1,399 @@
+"""Commands about reports on paper: read by the server, reviewed, and panels once they are confirmed."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitalis_client.api import DEFAULT_URL, Vitalis
+from vitalis_client.cli import account, imports
+from vitalis_client.cli.array import print_array
+from vitalis_client.cli.lab_changes import Change, addition, correction, typed_change
+from vitalis_client.cli.lab_review import NO_DAY, Review, tell
+from vitalis_client.cli.labs import print_panel, show
+from vitalis_client.cli.progress import bar
+from vitalis_client.cli.records import text
+from vitalis_client.cli.tables import Column
+from vitalis_client.cli.terminal import (
+    INTERRUPTED,
+    Json,
+    Url,
+    clean,
+    connect,
+    explain,
+    hint,
+    interrupted,
+    moment,
+    print_json,
+    say,
+    usage,
+)
+from vitalis_client.contract.models import Document, DocumentValue
+from vitalis_client.errors import VitalisError
+
+# A scanner or a mail program may have put something before a PDF.
+HEAD_BYTES = 1024
+PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
+QUESTION = "Are these your results? y, q for later, ? for how to change them"
+HOW = """y                   stores what is shown as your results
+q                   leaves it for later
+3=5.6 mmol/L        corrects value 3, with its range in brackets if you like
+3.unit=mmol/L       corrects a part: name, result, unit, range, flag, specimen, heading; nothing behind = clears it
+3.marker=glucose    says which marker it is
+-3  +3              leaves value 3 out, brings it back
+Ferritin=80 ng/mL   adds a result
+date=2026-11-02     says when it was collected; lab=Quest, panel=CMP and fasting=yes what else stands at its head
+Enter               shows everything again"""
+HEAD = re.compile(r"\s*(date|lab|panel|fasting)\s*=\s*(.*?)\s*", re.IGNORECASE)
+HEAD_FIELDS = {"date": "collected_date", "lab": "lab_name", "panel": "panel_name", "fasting": "fasting"}
+# The commands that take what reports of these types say.
+ENTERED = {"dexa": "scans", "epigenetics": "tests"}
+YES, LEAVE = {"y", "yes"}, {"q", "quit", "n", "no"}
+# What the person who typed something can mend at once.
+MENDABLE = frozenset({"USAGE", "INVALID_FIELD", "DOCUMENT_INCOMPLETE"})
+STATES = {
+    "pending": "waits to be read",
+    "parsing": "is being read",
+    "needs_review": "waits for your review",
+    "confirmed": "confirmed",
+    "failed": "could not be read",
+}
+REPORTS: Sequence[Column[Document]] = (
+    Column("Id", lambda document: document.id, left=True),
+    Column("State", lambda document: state(document), left=True),
+    Column("File", lambda document: clean(document.original_filename), left=True),
+    Column("Collected", lambda document: collected(document), left=True),
+    Column("Laboratory", lambda document: clean(document.provider_name or ""), left=True),
+    Column("Uploaded (UTC)", lambda document: moment(document.created_at), left=True),
+    Column("Panel", lambda document: document.linked_record_id or "", left=True),
+)
+
+Report = Annotated[
+    str, typer.Argument(metavar="[ID]", help="The report's id, as `vitalis labs reports` lists it.", show_default=False)
+]
+Correct = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NO=RESULT",
+        help="Correct a report's value: '3=5.6 mmol/L', 3.unit=mmol/L; repeatable.",
+        show_default=False,
+    ),
+]
+Add = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--add",
+        metavar="NAME=RESULT",
+        help="Add what was not found: 'Ferritin=80 ng/mL'; repeatable.",
+        show_default=False,
+    ),
+]
+Drop = Annotated[
+    list[int] | None,
+    typer.Option(metavar="NO", help="Leave a report's value out, by its number; repeatable.", show_default=False),
+]
+Restore = Annotated[
+    list[int] | None,
+    typer.Option(metavar="NO", help="Bring back a value that was left out; repeatable.", show_default=False),
+]
+Collected = Annotated[
+    datetime | None,
+    typer.Option(
+        "--date",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="When it was collected, if that is not in it.",
+        show_default=False,
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Confirm what was read in a report without being asked.")]
+Again = Annotated[bool, typer.Option("--again", help="Let a panel that is there already take a report's results.")]
+reports = typer.Typer(invoke_without_command=True)
+
+
+def add_to(labs: typer.Typer) -> None:
+    labs.command("review")(review)
+    labs.add_typer(reports, name="reports", help="List the reports on paper that you have uploaded; remove one.")
+
+
+@reports.callback()
+def list_reports(
+    context: typer.Context,
+    status: Annotated[str, typer.Option(help="Only those in this state, such as needs_review.")] = "",
+    last: Annotated[int, typer.Option(min=1, metavar="N", help="How many, the newest first.")] = 20,
+    url: Url = DEFAULT_URL,
+    json: Json = False,
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    with connect(url) as api:
+        rows = islice(api.labs.documents(status=status), last)
+        if json:
+            print_array(rows)
+            return
+        found = list(rows)
+        if not found:
+            say(f"there is no such report; bring one in with: {hint('labs import REPORT', url)}")
+            return
+        show(REPORTS, found)
+        if any(document.parse_status == "needs_review" for document in found):
+            say(f"review one with: {hint('labs review ID', url)}")
+
+
+@reports.command("remove")
+def remove(
+    id: Annotated[str, typer.Argument(help="The report's id, as `vitalis labs reports` lists it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without being asked.")] = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Remove a report for good, with its file; the panel that it has become stays."""
+    with connect(url) as api:
+        if not yes:
+            if not account.interactive():
+                raise usage("it cannot be brought back: give --yes")
+            typer.confirm("It cannot be brought back. Remove it?", abort=True, err=True)
+        api.labs.delete_document(id)
+        say("removed")
+
+
+def review(
+    id: Report = "",
+    correct: Correct = None,
+    add: Add = None,
+    drop: Drop = None,
+    restore: Restore = None,
+    collected: Collected = None,
+    yes: Yes = False,
+    again: Again = False,
+    url: Url = DEFAULT_URL,
+    json: Json = False,
+) -> None:
+    """Go on with the review of a report, by default of the newest that waits for it."""
+    with connect(url) as api:
+        document = waiting(api, id)
+        if document is None:
+            say(f"no report waits for your review; see them all: {hint('labs reports', url)}")
+            return
+        changes = changes_of(correct, add, drop, restore)
+        finish(api, document, changes, day=text(collected), yes=yes, again=again, url=url, json=json)
+
+
+def changes_of(
+    correct: Sequence[str] | None,
+    add: Sequence[str] | None,
+    drop: Sequence[int] | None,
+    restore: Sequence[int] | None = None,
+) -> list[Change]:
+    """What options say. Raises VitalisError (USAGE)."""
+    return [
+        *(Change(number, dropped=False) for number in restore or ()),
+        *(correction(typed) for typed in correct or ()),
+        *(Change(number, dropped=True) for number in drop or ()),
+        *(addition(typed) for typed in add or ()),
+    ]
+
+
+def waiting(api: Vitalis, id: str) -> Document | None:
+    """The report of that id, or the newest that waits for the person; one that is being read is waited for."""
+    if id:
+        return watched(api, api.labs.get_document(id))
+    for status in ("needs_review", "parsing", "pending", "failed"):
+        for document in api.labs.documents(status=status, page_size=1):
+            return watched(api, document)
+    return None
+
+
+def is_document(file: Path) -> bool:
+    """Whether a file is a report on paper, by its content; what cannot be read is for the upload to complain of."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD_BYTES)
+    except OSError:
+        return False
+    return head.startswith(PICTURES) or b"%PDF-" in head
+
+
+def upload(api: Vitalis, file: Path, document_type: str = "") -> Document:
+    """Uploads a report; the same file again is the report that there is."""
+    with imports.uploading("labs reports", api.base_url), bar() as shown:
+        document = api.labs.upload_document(file, document_type=document_type, on_progress=shown.upload)
+    if document.parse_status not in ("pending", "parsing"):
+        say(f"this report is there already, uploaded {moment(document.created_at)} UTC")
+    return document
+
+
+def leave(document: Document, url: str, json: bool) -> None:
+    """What is said of a report whose reading nobody waits for."""
+    if json:
+        print_json(document)
+    say(f"report {document.id} {state(document)}; review it: {hint(f'labs review {document.id}', url)}")
+
+
+def watched(api: Vitalis, document: Document) -> Document:
+    """The report once it has been read."""
+    try:
+        for step in api.labs.watch_document(document.id):
+            if step.parse_status != document.parse_status:
+                say(f"report {document.id} {state(step)}")
+            document = step
+    except KeyboardInterrupt:
+        say("the server goes on reading it")
+        say(f"  review it: {hint(f'labs review {document.id}', api.base_url)}")
+        raise typer.Exit(INTERRUPTED) from None
+    return document
+
+
+def finish(
+    api: Vitalis,
+    document: Document,
+    changes: Sequence[Change],
+    *,
+    day: str,
+    yes: bool,
+    again: bool,
+    url: str,
+    json: bool,
+) -> None:
+    """Makes the changes, shows what there is, and makes a panel of it when the person says so."""
+    if document.parse_status == "confirmed":
+        if changes:
+            correct = hint(f"labs add --to {document.linked_record_id} --again NAME=RESULT", url)
+            raise usage(f"the report is confirmed already; correct a result with: {correct}")
+        stored(api, document, url, json)
+        return
+    if group := ENTERED.get(document.document_type):
+        entered = hint(f"labs {group} import {document.id} FIELD=VALUE...", url)
+        raise usage(f"no values are read in such a report; store what it says with: {entered}")
+    asked = account.interactive() and not json and not yes
+    if document.parse_status == "failed" and not changes and not asked:
+        raise VitalisError(0, "DOCUMENT_FAILED", failure(document, url))
+    under_review = Review(api, document)
+    under_review.make(changes)
+    if day:
+        under_review.set_header(collected_date=day)
+    if yes:
+        if not json:
+            tell(under_review.document, list(under_review.values.values()))
+        stored(api, under_review.confirm(override=again), url, json)
+    elif json:
+        print_review(under_review)
+    else:
+        tell(under_review.document, list(under_review.values.values()))
+        if asked and ask(under_review, url, again=again):
+            stored(api, under_review.document, url, json)
+        elif not asked:
+            missing = "" if under_review.header.get("collected_date") else "--date DATE "
+            say(f"nothing is stored yet; to store it: {hint(f'labs review {document.id} {missing}--yes', url)}")
+            say("  before that, --set 3=RESULT corrects value 3, --drop 3 leaves it out, --add NAME=RESULT adds one")
+
+
+def failure(document: Document, url: str) -> str:
+    """Why a report could not be read, and what can be done."""
+    why = clean(document.error_message or "the report could not be read")
+    return f"{why}: {hint(f'labs review {document.id}', url)}, with --add 'Glucose=99 mg/dL [70-99]' --date DATE --yes"
+
+
+def ask(under_review: Review, url: str, *, again: bool) -> bool:
+    """Asks until the results are confirmed, or are left for later: False then."""
+    if under_review.document.parse_status == "failed":
+        say(f"it could not be read: {clean(under_review.document.error_message or '')}")
+    later = f"go on with: {hint(f'labs review {under_review.document.id}', url)}"
+    try:
+        while True:
+            typed = account.line(QUESTION).strip()
+            if typed.lower() in LEAVE:
+                say(f"nothing is stored yet; {later}")
+                return False
+            if answered(under_review, typed, again=again):
+                return True
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        say(f"\n{later}")
+        raise typer.Exit(INTERRUPTED if interrupted(stopped) else 0) from None
+
+
+def answered(under_review: Review, typed: str, *, again: bool) -> bool:
+    """Does what was typed; whether that has confirmed the report."""
+    try:
+        if typed.lower() in YES:
+            return confirmed(under_review, again=again)
+        if typed == "?":
+            for line in HOW.splitlines():
+                say(line)
+            return False
+        if head := HEAD.fullmatch(typed):
+            under_review.set_header(**header(head[1].lower(), head[2]))
+        elif typed:
+            under_review.make([typed_change(typed)])
+    except VitalisError as error:
+        if error.reason == "ETAG_MISMATCH":
+            say("it has changed meanwhile; this is how it stands now")
+            under_review.look()
+        elif error.reason in MENDABLE:
+            say(f"vitalis: {explain(error)}")
+            return False
+        else:
+            raise
+    tell(under_review.document, list(under_review.values.values()))
+    return False
+
+
+def header(part: str, typed: str) -> dict[str, Any]:
+    """A part of a report's head as it is typed. Raises VitalisError (USAGE)."""
+    if part == "fasting":
+        if typed.lower() not in ("y", "yes", "n", "no"):
+            raise usage("fasting is yes or no")
+        return {"fasting": typed.lower() in YES}
+    return {HEAD_FIELDS[part]: typed}
+
+
+def confirmed(under_review: Review, *, again: bool) -> bool:
+    """Confirms the report, once its day is known; a panel that is there takes its results if the person says so."""
+    if not under_review.header.get("collected_date"):
+        say(NO_DAY)
+        under_review.set_header(collected_date=account.ask("Collected on (YYYY-MM-DD)"))
+    try:
+        under_review.confirm(override=again)
+    except VitalisError as error:
+        if error.reason != "PANEL_REPEATED":
+            raise
+        question = "There is a panel of that day and laboratory. Shall it take these results?"
+        if not typer.confirm(question, err=True):
+            return False
+        under_review.confirm(override=True)
+    return True
+
+
+class Reviewed(Document):
+    """A report with its values, without its text."""
+
+    document_values: list[DocumentValue]
+
+
+def print_review(under_review: Review) -> None:
+    light = under_review.document.model_dump(exclude={"document_text", "parse_result"})
+    print_json(Reviewed(**light, document_values=under_review.living))
+
+
+def stored(api: Vitalis, document: Document, url: str, json: bool) -> None:
+    """What a report has become."""
+    if json:
+        print_json(document)
+    elif document.linked_record_type == "blood_panel":
+        panel = document.linked_record_id or ""
+        print_panel(api, panel)
+        say(f"stored as panel {panel}; see it again: {hint(f'labs show {panel}', url)}")
+    else:
+        say(f"confirmed: {document.linked_record_id or 'it is on file'}")
+
+
+def state(document: Document) -> str:
+    return STATES.get(document.parse_status, clean(document.parse_status))
+
+
+def collected(document: Document) -> str:
+    return (document.report_header.collected_date if document.report_header else None) or ""
