@@ -128,6 +128,7 @@ _BOTH = re.compile(
     re.IGNORECASE,
 )
 _ONE = re.compile(rf"(?P<comparator>{_COMPARATOR})\s*(?P<number>{_NUMBER})(?P<rest>(?:[^\d.,].*)?)", re.IGNORECASE)
+_DILUTION = re.compile(r"(?<![\d.,:])1\s*:\s*(?=\d)")
 # A laboratory's word about the range itself. Others ("male", "years") say for whom it holds, and are not passed over.
 _VERDICT = re.compile(r"\s*\(?\b(?:optimal|desirable|desired|normal|recommended)\b\)?$", re.IGNORECASE)
 # Numbers whose separator can only be the decimal sign.
@@ -252,6 +253,11 @@ def read_range(text: str, *, decimal_comma: bool = False) -> Range:
     if any(c.isdigit() for c in plain) or not any(c.isalpha() for c in plain):
         return Range(printed)
     return Range(printed, expected=plain)
+
+
+def reciprocal(titer: str) -> str:
+    """Dilutions by what they are compared by: `<1:80` is `<80`, `1:40-1:160` is `40-160`. Other text as it is."""
+    return _DILUTION.sub("", titer)
 
 
 def read_flag(text: str) -> str:

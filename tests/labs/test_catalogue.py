@@ -4,13 +4,15 @@ import re
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from services.labs.biomarkers.catalogue import CatalogueError, Loinc, Marker, Range, catalogue, read
 from services.labs.matching.names import name_of, plain
-from services.labs.units import compile_units
+from services.labs.matching.words import GROUPS
+from services.labs.units import UnitRefused, compile_units, units_of
 
 CATALOGUE = catalogue()
 MARKERS = list(CATALOGUE.markers.values())
@@ -188,13 +190,31 @@ SAME_THING: list[set[str]] = [
 
 
 def test_names_are_unambiguous_within_a_specimen() -> None:
-    """Serum and plasma count as one; a name may mean one thing in blood and another in urine."""
+    """Serum, plasma and blood count as one; a name may mean one thing in blood and another in urine.
+
+    In one specimen only the unit can tell two markers of a name apart: neither is measured in a unit of the other.
+    """
     owners: dict[tuple[str, str], set[str]] = {}
     for marker in MARKERS:
-        specimen = "serum" if marker.specimen == "plasma" else marker.specimen
         for name in marker.names():
-            owners.setdefault((specimen, name_of(name).key), set()).add(marker.slug)
-    assert {name: slugs for name, slugs in owners.items() if len(slugs) > 1} == {}
+            owners.setdefault((GROUPS[marker.specimen], name_of(name).key), set()).add(marker.slug)
+    shared = {name: slugs for name, slugs in owners.items() if len(slugs) > 1}
+    for (group, name), slugs in shared.items():
+        for one, other in permutations(slugs, 2):
+            specimens = {CATALOGUE.markers[slug].specimen for slug in (one, other)}
+            if group == "urine" and len(specimens) > 1:
+                continue
+            for unit in units_of(one).accepted or pytest.fail(f"{name} of {one} and {other}"):
+                with pytest.raises(UnitRefused):
+                    units_of(other).read(unit)
+    assert {name for _, name in shared} >= {name_of(name).key for name in ("Lp(a)", "CK-MB", "PCT", "RDW")}
+
+
+def test_every_source_is_cited() -> None:
+    cited = {stated.source for marker in MARKERS for stated in (*marker.normal, *marker.optimal)}
+    cited |= {unit.origin for marker in MARKERS for unit in marker.units if unit.origin}
+    cited |= {marker.variation.source for marker in MARKERS if marker.variation}
+    assert cited == set(CATALOGUE.sources)
 
 
 def test_a_name_is_said_once() -> None:
@@ -230,6 +250,54 @@ SPECIFIED = {
 def test_what_the_specification_names_is_there(category: str) -> None:
     for slug in SPECIFIED[category].split():
         assert CATALOGUE.markers[slug].category == category
+
+
+# Of what VIT 7 names these have no published range, or their laboratory's only.
+WITHOUT_RANGE = "omega6_total urine_hyaline_casts"
+
+
+@pytest.mark.parametrize("slug", [slug for named in SPECIFIED.values() for slug in named.split()])
+def test_what_the_specification_names_is_told_with_its_range(slug: str) -> None:
+    marker = CATALOGUE.markers[slug]
+    assert marker.is_qualitative or marker.normal or marker.optimal or slug in WITHOUT_RANGE.split()
+
+
+SPECIFIC = {
+    "normal": "creatinine ggt hdl_cholesterol cholesterol_hdl_ratio apolipoprotein_a1 testosterone_total"
+    " testosterone_free shbg estradiol progesterone fsh lh prolactin dhea_s leptin hemoglobin hematocrit ferritin"
+    " transferrin esr creatine_kinase troponin_t_hs calcitonin",
+    "optimal": "alt ferritin cholesterol_hdl_ratio ldl_hdl_ratio apob_apoa1_ratio",
+}
+
+
+@pytest.mark.parametrize(("kind", "slug"), [(kind, slug) for kind, slugs in SPECIFIC.items() for slug in slugs.split()])
+def test_ranges_differ_by_sex(kind: str, slug: str) -> None:
+    ranges = getattr(CATALOGUE.markers[slug], kind)
+    assert {stated.sex for stated in ranges} == {"female", "male"}
+    ends = {sex: {(r.low, r.high) for r in ranges if r.sex == sex} for sex in ("female", "male")}
+    assert ends["female"] != ends["male"]
+
+
+@pytest.mark.parametrize("slug", ["estradiol", "progesterone", "fsh", "lh", "hydroxyprogesterone_17"])
+def test_ranges_differ_by_the_phase_of_the_cycle(slug: str) -> None:
+    phases = {stated.cycle_phase for stated in CATALOGUE.markers[slug].normal if stated.sex == "female"}
+    assert phases >= {"follicular", "luteal", "postmenopause"}
+
+
+@pytest.mark.parametrize("marker", [m for m in MARKERS if m.normal or m.optimal], ids=lambda marker: marker.slug)
+def test_ranges_of_a_marker_are_of_one_magnitude(marker: Marker) -> None:
+    """In the canonical unit: a range that slipped by a unit stands a factor of ten or more beside the others."""
+    units = units_of(marker.slug)
+    ends = [
+        units.to_canonical(end, stated.unit)
+        for stated in (*marker.normal, *marker.optimal)
+        for end in (stated.high or stated.low,)
+        if end
+    ]
+    ends = [end for end in ends if end > 0]
+    # Sex hormones differ that much between the sexes and through the cycle.
+    most = 240 if marker.sub_panel in ("Sex Hormones", "Pituitary") else 10
+    assert not ends or max(ends) / min(ends) <= most
 
 
 def test_variation_is_a_share_and_mostly_measured() -> None:
@@ -293,6 +361,14 @@ class TestARange:
             False,
             False,
         ]
+
+    def test_bleeding_is_the_beginning_of_the_follicular_phase(self) -> None:
+        follicular, luteal = (replace(self.RANGE, cycle_phase=phase) for phase in ("follicular", "luteal"))
+        assert follicular.covers(sex=None, age_years=30, cycle_phase="menstruation")
+        assert not luteal.covers(sex=None, age_years=30, cycle_phase="menstruation")
+        assert not replace(self.RANGE, cycle_phase="menstruation").covers(
+            sex=None, age_years=30, cycle_phase="follicular"
+        )
 
     def test_sex_and_phase_that_are_unknown_fit_no_range_that_asks(self) -> None:
         hers = replace(self.RANGE, sex="female", cycle_phase="luteal")

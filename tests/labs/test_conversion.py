@@ -128,6 +128,11 @@ def test_giga_or_gram_is_told_by_the_marker() -> None:
     assert cells.to_canonical(Decimal("6.2"), "/nl") == Decimal("6.2")
 
 
+def test_a_spelling_of_two_sizes_is_the_one_that_the_marker_is_reported_in() -> None:
+    for slug, printed in (("wbc", "mil/mm3"), ("platelets", "mil/uL"), ("rbc", "mil/uL"), ("rbc", "mil/mm3")):
+        assert units_of(slug).to_canonical(Decimal(5), printed) == 5, slug
+
+
 def test_units_of_an_assay_are_printed_as_u_and_as_iu() -> None:
     enzyme, hormone, arbitrary = (units(canonical_unit=f'"{u}"') for u in ("U/L", "u[IU]/mL", "[arb'U]/mL"))
     assert enzyme.to_canonical(Decimal(40), "IU/L") == 40
@@ -174,11 +179,35 @@ def test_equivalents_need_a_charge_and_a_telling_annotation_stays() -> None:
 
 def test_a_pure_number_has_no_unit() -> None:
     ratio = units(canonical_unit='"1"')
-    for printed in ("", " ", "ratio", "INR", "index", "1"):
+    for printed in ("", " ", "ratio", "INR", "index", "1", "(calc)", " calculated"):
         assert ratio.to_canonical(Decimal("1.1"), printed) == Decimal("1.1")
     for printed in ("%", "s", "mg/dL"):
         with pytest.raises(UnitRefused):
             ratio.to_canonical(Decimal("1.1"), printed)
+
+
+def test_a_share_says_of_what_it_is_one() -> None:
+    """A haematocrit of 45 is per cent, one of 0.45 L/L, and without a unit it is neither."""
+    hematocrit = units_of("hematocrit")
+    assert hematocrit.to_canonical(Decimal("0.45"), "L/L") == hematocrit.to_canonical(Decimal(45), "%") == 45
+    for printed in ("", " "):
+        with pytest.raises(UnitRefused):
+            hematocrit.to_canonical(Decimal(45), printed)
+        with pytest.raises(UnitRefused):
+            units_of("urine_protein_creatinine_ratio").to_canonical(Decimal(150), printed)
+
+
+def test_a_number_with_and_without_the_sign_that_laboratories_leave_out() -> None:
+    for slug, printed in (
+        ("free_androgen_index", "%"),
+        ("free_androgen_index", ""),
+        ("anti_ccp", "units"),
+        ("anti_ccp", "U/mL"),
+        ("igf1_z_score", "SD"),
+        ("igf1_z_score", ""),
+        ("epa", "% by wt"),
+    ):
+        assert units_of(slug).to_canonical(Decimal("1.5"), printed) == Decimal("1.5"), (slug, printed)
 
 
 def test_a_ph_has_a_unit_that_is_seldom_printed() -> None:

@@ -18,8 +18,22 @@ SPELLINGS = {
         "micrograms/dL",
         "ug per dL",
         "ug dl",
+        "µg%",
     ),
-    "mg/dL": ("mg/dl", "MG/DL", "mg/dL (calc)", "mg/dL calculated", "mg%", "mg / dL", " mg/dl ", "mg/100ml", "mgs%"),
+    "mg/dL": (
+        "mg/dl",
+        "MG/DL",
+        "mg/dL (calc)",
+        "mg/dl (berechnet)",
+        "mg/dL calculé",
+        "mg/dL RBC",
+        "mg/dL calculated",
+        "mg%",
+        "mg / dL",
+        " mg/dl ",
+        "mg/100ml",
+        "mgs%",
+    ),
     "10*3/uL": (
         *(
             "x10E3/uL",
@@ -46,9 +60,10 @@ SPELLINGS = {
             "103/uL",
             "10**3/uL",
         ),
+        *("miles/mm3", "miles/µL", "x1000/uL", "1E3/uL"),
         *("10x3/uL", "1000/uL", "1,000/uL", "x10^3 cells/uL", "10*3/mm3", "10^3/mm³", "x10^3/mcL", "E3/uL", "10e3/ul"),
     ),
-    "10*6/uL": ("x10E6/uL", "M/uL", "m/uL", "Mill/mcL", "Million/uL", "Mio/µl", "Mio./µl", "mil/uL", "10*6/µl"),
+    "10*6/uL": ("x10E6/uL", "M/uL", "m/uL", "Mill/mcL", "Million/uL", "Mio/µl", "Mio./µl", "millones/mm3", "10*6/µl"),
     "10*9/L": (
         "10^9/L",
         "10⁹/l",
@@ -61,43 +76,48 @@ SPELLINGS = {
         "Mrd/l",
         "x 10^9/L",
         "10exp9/l",
+        "bil/L",
     ),
-    "10*12/L": ("10^12/L", "10¹²/L", "T/l", "T/L", "Tpt/l", "1012/L", "10E12/L"),
+    "10*12/L": ("10^12/L", "10¹²/L", "T/l", "T/L", "Tpt/l", "1012/L", "10E12/L", "tril/L", "Trillion/L"),
     "/nL": ("/nl",),
     "/uL": ("/ul", "/µL", "/mm3", "/cumm"),
     "{cells}/uL": ("cells/uL", "Cells/mcL", "Zellen/µl", "cell/mm3"),
     "{copies}/mL": ("copies/mL", "cp/ml", "COPIES/ML", "Kopien/ml"),
     "mmol/mol": ("mmol/mol", "MMOL/MOL", "mmol/mol (IFCC)", "mmol/mol IFCC"),
-    "%": ("%", "percent", "% of total Hgb", "%Hb", "% (NGSP)", "% (calc)", "Vol-%"),
-    "U/L": ("U/l", "u/L", "Units/L", "E/l", "units/l"),
+    "%": ("%", "percent", "% of total Hgb", "%Hb", "% (NGSP)", "% (calc)", "Vol-%", "% by wt", "% BY WT"),
+    "U/L": ("U/l", "u/L", "Units/L", "E/l", "units/l", "U/l 37°C", "U/L (37 °C)"),
     "kU/L": ("kU/l", "KU/L", "kE/l"),
     "[IU]/L": ("IU/L", "iu/l", "UI/L", "IE/l", "I.U./L", "[IU]/L"),
     "m[IU]/L": ("mIU/L", "MIU/L", "mUI/L", "mIE/l"),
     "u[IU]/mL": ("uIU/mL", "uIU/ml", "µIU/mL", "UIU/ML", "mcIU/mL"),
     "mU/L": ("mU/L", "MU/L", "mE/l"),
-    "uU/mL": ("µU/ml", "uU/mL", "mcU/mL"),
+    "uU/mL": ("µU/ml", "uU/mL", "mcU/mL", "µE/ml"),
     "ng/dL": ("ng/dl", "NG/DL"),
     "pg/mL": ("pg/ml", "PG/ML", "pg/mL "),
     "mL/min/{1.73_m2}": (
         *("mL/min/1.73m2", "mL/min/1.73 m²", "ml/min/1,73m²", "mL/min/1.73", "mL/min/1.73m^2", "mL/min/1.73 m*2"),
         *("ML/MIN/1.73M2", "mL/min/{1.73_m2}", "ml/min/1.73 sq m", "mL / min / 1.73 m2"),
+        *("ml/mn/1,73m2", "ml/min/1,73 qm", "mL/min per 1.73 m2"),
     ),
     "meq/L": ("mEq/L", "MEQ/L", "meq/l", "mval/l"),
     "fL": ("fl", "FL"),
+    "um3": ("µm3", "µm³", "um^3", "cu microns"),
     "pg": ("Pg", "PG"),
     "{ratio}": ("ratio", "Ratio", "RATIO"),
     "mm/h": ("mm/hr", "MM/HR", "mm/1h", "mm/hour", "mm/Std"),
-    "s": ("sec", "SEC", "seconds", "sek", "sec."),
+    "s": ("sec", "SEC", "seconds", "sek", "sec.", "secondes", "segundos", "seg."),
     "mg/g{creat}": ("mg/g creat", "mg/g Cr", "mg/gCreat", "mg/g creatinine", "mg/g Krea", "mg/g{creat}"),
     "mg/mmol{creat}": ("mg/mmol creat", "mg/mmolCr", "mg/mmol"),
     "ng/mL{FEU}": ("ng/mL FEU", "ng/ml (FEU)", "ng FEU/mL", "ng/mL{FEU}"),
     "ug/L{DDU}": ("µg/L DDU",),
-    "mg/d": ("mg/24 h", "mg/24hr", "mg/day", "mg/24h", "mg/d", "mg/(24.h)"),
+    "mg/d": ("mg/24 h", "mg/24hr", "mg/day", "mg/24h", "mg/d", "mg/(24.h)", "mg/die", "mg/Tag", "mg/jour"),
     "mmol/L": ("mM", "mmol.L-1", "mmol·L⁻¹", "mmol L-1", "millimol/l", "MMOL/L"),
     "ukat/L": ("µkat/l", "ukat/L", "UKAT/L"),
-    "mosm/kg": ("mOsm/kg", "mosmol/kg", "MOSM/KG"),
-    "/[HPF]": ("/HPF", "/hpf", "HPF"),
+    "mosm/kg": ("mOsm/kg", "mosmol/kg", "MOSM/KG", "mosmol/kg H2O", "mOsm/kgH2O"),
+    "/[HPF]": ("/HPF", "/hpf", "HPF", "per HPF", "cells/hpf"),
     "/100{WBC}": ("/100 WBC", "/100WBC", "/100{WBC}"),
+    "[GPL'U]": ("GPL", "GPL U/mL", "GPL-U/mL", "GPLU/mL", "U GPL/mL"),
+    "ug/g": ("mcg/g", "µg/g Stuhl", "ug/g stool"),
     "mm[Hg]": ("mmHg", "mm Hg", "mm[Hg]"),
     "U/g{Hb}": ("U/g Hb", "U/gHb", "U/g Hgb"),
 }
@@ -116,6 +136,10 @@ def test_a_usual_spelling_is_read(code: str, spelling: str) -> None:
 )
 def test_giga_and_gram_are_told_apart_only_by_case(spelling: str, codes: list[str]) -> None:
     assert [unit.code for unit in read_unit(spelling)] == codes
+
+
+def test_a_word_for_thousands_here_and_millions_there_has_both_readings() -> None:
+    assert [unit.code for unit in read_unit("mil/mm3")] == ["10*6/uL", "10*3/uL"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.labs.values import NoResult, Range, Result, read_flag, read_range, read_result, uses_decimal_comma
+from services.labs.values import (
+    NoResult,
+    Range,
+    Result,
+    read_flag,
+    read_range,
+    read_result,
+    reciprocal,
+    uses_decimal_comma,
+)
 
 
 @pytest.mark.parametrize(
@@ -280,3 +289,20 @@ def test_any_text_is_a_range(text: str) -> None:
 )
 def test_a_flag(text: str, flag: str) -> None:
     assert read_flag(text) == flag
+
+
+@pytest.mark.parametrize(
+    ("titer", "number"),
+    [
+        ("1:160", "160"),
+        ("<1:80", "<80"),
+        ("1:40-1:160", "40-160"),
+        ("> OR = 1 : 1,280", "> OR = 1,280"),
+        ("11:30", "11:30"),
+        ("2:1:40", "2:1:40"),
+        ("1:", "1:"),
+        ("Negative", "Negative"),
+    ],
+)
+def test_a_dilution_becomes_its_reciprocal(titer: str, number: str) -> None:
+    assert reciprocal(titer) == number

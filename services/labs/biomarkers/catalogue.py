@@ -21,6 +21,8 @@ ADULT_YEARS = 18
 Sex = Literal["female", "male"]
 # The last is no phase of a cycle: it is where there are none any more.
 CyclePhase = Literal["menstruation", "follicular", "ovulation", "luteal", "postmenopause"]
+# Bleeding is the beginning of the follicular phase, whose intervals laboratories count from its first day.
+_PART_OF: Mapping[str | None, CyclePhase] = {"menstruation": "follicular"}
 Language = Literal["en", "de", "fr", "es"]
 Specimen = Literal[
     "serum",  # or plasma: where laboratories treat them alike
@@ -92,7 +94,7 @@ class Range:
 
     def covers(self, *, sex: str | None, age_years: float | None, cycle_phase: str | None = None) -> bool:
         """Whether the range is one for such a person; what is unknown fits no range that asks for it."""
-        if self.sex not in (None, sex) or self.cycle_phase not in (None, cycle_phase):
+        if self.sex not in (None, sex) or self.cycle_phase not in (None, cycle_phase, _PART_OF.get(cycle_phase)):
             return False
         if self.age_low_years is None and self.age_high_years is None:
             return age_years is None or age_years >= ADULT_YEARS
@@ -144,6 +146,11 @@ class Marker:
     def is_qualitative(self) -> bool:
         """Whether the result is one of a few words and no number."""
         return bool(self.results)
+
+    @property
+    def is_titer(self) -> bool:
+        """Whether the result is a dilution (1:160), and the number its reciprocal."""
+        return self.canonical_unit == "{titer}"
 
     def names(self) -> Iterator[str]:
         """The display name, then the aliases of every language."""

@@ -10,7 +10,7 @@ from services.labs.biomarkers.catalogue import Marker, catalogue
 from services.labs.documents.extraction import NOT_IN_TEXT
 from services.labs.matching.index import Match, Row, marker_index
 from services.labs.units import UnitRefused, units_of
-from services.labs.values import NoResult, Result, read_flag, read_range, read_result, uses_decimal_comma
+from services.labs.values import NoResult, Result, read_flag, read_range, read_result, reciprocal, uses_decimal_comma
 
 BY_PERSON = "person"
 # By these a marker is found; the rest of a value says what its result is.
@@ -73,6 +73,8 @@ def _row(value: Mapping[str, Any], result: Result | None) -> Row:
 def _judge(value: Mapping[str, Any], result: Result | None, match: Match) -> dict[str, Any]:
     said = value["match_method"] == BY_PERSON
     marker = catalogue().of((value["biomarker"] if said else match.slug) or "")
+    if marker and marker.is_titer and result and result.number is None:
+        result = read_result(reciprocal(value["value"]))
     if marker is None:
         said = False
     found = match if marker and not said else _NO_MATCH

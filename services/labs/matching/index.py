@@ -34,7 +34,9 @@ _CONFIDENCE = {
     "by_unit": 0.9,
     "misspelt": 0.85,
 }
-# Names this short are also abbreviations of something else.
+# Ways that say which marker it is, and leave nothing to the name.
+_SAID = ("own_alias", "loinc")
+# Names this short are also abbreviations of something else: Cr in mg/dL is no chromium.
 _SHORT = 2
 
 
@@ -199,13 +201,17 @@ class MarkerIndex:
             left = [e for e in possible if fits[e.slug]] or [e for e in possible if fits[e.slug] is None]
             chosen = _nearest(left, said)
             shared = not said and len({entry.group for entry in possible}) > 1
-            fit = bool(chosen and fits[chosen[0].slug]) and not (shared and not _lists(chosen[0].units, row.unit))
-            stands = fit or not _needs_unit(how, row, said, shared, self._loincs)
+            short = how not in _SAID and len(row.name.strip()) <= _SHORT
+            fit = bool(chosen and fits[chosen[0].slug])
+            unusual = fit and (shared or short) and not _lists(chosen[0].units, row.unit)
+            stands = not (short and unusual) and (
+                (fit and not unusual) or not _needs_unit(how, row, said, shared, self._loincs)
+            )
             if len(chosen) == 1 and stands and not _needs_specimen(how, row, said, chosen[0]):
                 return Match(chosen[0].slug, min(_CONFIDENCE[how], 0.9 if shared else 1), how, ())
             for entry in chosen or possible:
                 unsure.setdefault(entry.slug, Candidate(entry.slug, 0.7 if chosen else 0.5, how))
-            if how in ("own_alias", "loinc"):
+            if how in _SAID:
                 # Somebody has said which marker it is; what the name says besides does not make it sure.
                 break
         if not unsure:
@@ -280,13 +286,14 @@ def _fits(units: MarkerUnits, printed: str) -> bool | None:
 
 
 def _lists(units: MarkerUnits, printed: str) -> bool:
-    """Whether the unit is one of the marker's own, and not only another of the same quantity."""
-    return units.read(printed).ucum in units.accepted
+    """Whether the unit is as large as one of the marker's own, and not only another of the same quantity."""
+    read = units.read(printed)
+    return any((read.slope, read.offset) == units.read(own)[1:] for own in units.accepted)
 
 
 def _needs_specimen(how: str, row: Row, said: str, entry: _Entry) -> bool:
     """Whether it is sure only with a specimen: an abbreviation of two letters, but those of blood, such as pH."""
-    known = how in ("own_alias", "loinc") or said or entry.group == "blood"
+    known = how in _SAID or said or entry.group == "blood"
     return not known and len(row.name.strip()) <= _SHORT
 
 
@@ -298,7 +305,7 @@ def _needs_unit(how: str, row: Row, said: str, shared: bool, loincs: Mapping[str
     is said, where the name is an abbreviation of two letters, and where the
     report has a LOINC code that no marker has.
     """
-    if how in ("own_alias", "loinc"):
+    if how in _SAID:
         return False
     foreign = bool(row.loinc) and row.loinc not in loincs
     short = not said and len(row.name.strip()) <= _SHORT

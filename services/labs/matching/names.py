@@ -30,8 +30,8 @@ _BRITISH = (
     ("oedema", "edema"),
 )
 _PLURAL = re.compile(r"(?<=[a-rt-z]{4})s$")
-# `Calcium, S`, `Albumin (U)`: but the S of `Protein S` is its name.
-_LETTER_OF_SPECIMEN = re.compile(r"^(?P<name>.*?)\s*(?:,\s*(?P<a>[SPBU])|\((?P<b>[SPBU])\))$")
+# `Calcium, S`, `Albumin (U)`, `Kreatinin i.S.`: but the S of `Protein S` is its name.
+_LETTER_OF_SPECIMEN = re.compile(r"^(?P<name>.*?)\s*(?:,\s*(?P<a>[SPBU])|\((?P<b>[SPBU])\)|\bi\.\s?(?P<c>[SPBU])\.?)$")
 # `S-Kreatinin`, `fP-Glukos`: but `P-Amylase` is the pancreas's.
 _NORDIC = re.compile(r"^(?:(?P<a>f?S|fP|d?U)-(?=[A-Za-zÅÄÖåäö]{3}))(?P<name>.*)$")
 _PARTS = re.compile(r"\s*[()\[\]]\s*|\s+-\s+|/|\s*=\s*")
@@ -95,7 +95,7 @@ def without_specimen(text: str, name: Name) -> list[tuple[Name, str]]:
     """The name without the words that say where it was measured, and what they say; without blood's words last."""
     for pattern in (_LETTER_OF_SPECIMEN, _NORDIC):
         if (found := pattern.match(text.strip())) and plain(found["name"]) != "protein":
-            letter = (found["a"] or found.groupdict().get("b") or "")[-1].lower()
+            letter = next(filter(None, map(found.groupdict().get, "abc")))[-1].lower()
             return [(name_of(found["name"]), SPECIMENS[letter])]
     said = [(word, SPECIMENS[word]) for word in name.words if word in SPECIMENS and word not in ONLY_COLUMNS]
     if not said:

@@ -81,6 +81,7 @@ METHODS = frozenset(
         "ngsp",
     }
     | {"dcct", "nuchtern", "with", "w", "spiegel", "taux", "dosage"}
+    | {"berechnet", "kalkuliert", "calcule", "calculee", "calculado", "calculada", "enzymatisch", "enzymatique"}
 )
 
 # Groups of specimens in which a marker is the same one.

@@ -10,7 +10,16 @@ from services.labs.biomarkers.catalogue import Marker, catalogue
 from services.labs.matching.index import Row, marker_index
 from services.labs.panels.judge import Person, judge, optimal
 from services.labs.units import UnitRefused, units_of
-from services.labs.values import NoResult, Range, Result, read_flag, read_range, read_result, uses_decimal_comma
+from services.labs.values import (
+    NoResult,
+    Range,
+    Result,
+    read_flag,
+    read_range,
+    read_result,
+    reciprocal,
+    uses_decimal_comma,
+)
 
 # What a person or an importer says of a marker; every other column follows from it.
 ENTERED = (
@@ -91,7 +100,13 @@ class _Read:
 
     def judged(self, found: str | None, person: Person) -> dict[str, Any]:
         """The row, as of the biomarker that was said, else of the one that was found."""
-        marker, canonical = self._marker(found)
+        said = self.entered.get("biomarker")
+        marker = catalogue().of((found if said is None else said) or "")
+        if said and marker is None:
+            self.violations.append(Violation(f"{self.place}biomarker", "is not in the dictionary"))
+        if marker and marker.is_titer:
+            self.result, self.printed = self._as_titer()
+        marker, canonical = self._measured(marker)
         low, high = self._bounds(marker)
         printed = self.printed
         if (low, high) != (printed.low, printed.high):
@@ -122,18 +137,21 @@ class _Read:
             "in_optimal": best.contains(canonical, self.result.comparator) if best and canonical is not None else None,
         }
 
-    def _marker(self, found: str | None) -> tuple[Marker | None, Decimal | None]:
-        """The biomarker and the result in its canonical unit."""
-        said = self.entered.get("biomarker")
-        marker = catalogue().of((found if said is None else said) or "")
-        if said and marker is None:
-            self.violations.append(Violation(f"{self.place}biomarker", "is not in the dictionary"))
+    def _as_titer(self) -> tuple[Result, Range]:
+        """The result and the range as numbers, where they are printed as dilutions."""
+        value, printed = self.entered["value"], self.entered.get("ref_range_text") or ""
+        as_number = read_result(reciprocal(value), decimal_comma=self.comma) if self.result.text else self.result
+        result = self.result if as_number.number is None else as_number
+        return result, replace(read_range(reciprocal(printed), decimal_comma=self.comma), text=self.printed.text)
+
+    def _measured(self, marker: Marker | None) -> tuple[Marker | None, Decimal | None]:
+        """The biomarker, if it is measured in the result's unit, and the result in its canonical one."""
         if marker is None or self.result.number is None or marker.is_qualitative:
             return marker, None
         try:
             return marker, _DIGITS.plus(units_of(marker.slug).to_canonical(self.result.number, self.unit))
         except UnitRefused as error:
-            if said:
+            if self.entered.get("biomarker"):
                 accepted = ", ".join(error.accepted)
                 self.violations.append(Violation(f"{self.place}unit", f"is none of this biomarker's units: {accepted}"))
             # Found by its name, but not what the dictionary means by it: kept as printed.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from services.labs.biomarkers.catalogue import Marker, catalogue
 from services.labs.biomarkers.catalogue import Unit as MarkerUnit
 from services.labs.units.formulas import FORMULAS
-from services.labs.units.spelling import read_unit
+from services.labs.units.spelling import is_unprinted, read_unit
 from services.labs.units.ucum import Dimension, Unit, UnknownUnit, parse
 
 # Far more digits than are measured, so that there and back is the same number.
@@ -91,14 +91,28 @@ def _line(value: Decimal, slope: Decimal, offset: Decimal) -> Decimal:
 
 @lru_cache(maxsize=8192)
 def _read(units: MarkerUnits, printed: str) -> Reading:
-    for candidate in _candidates(printed):
+    readings = list(_readings(units, printed))
+    if not readings:
+        raise UnitRefused(units.slug, units.accepted)
+    # A spelling of two units is the one that the marker is reported in.
+    usual = {slope for _, slope, _ in units.known}
+    return next((reading for slope, reading in readings if slope in usual), readings[0][1])
+
+
+def _readings(units: MarkerUnits, printed: str) -> Iterator[tuple[Fraction, Reading]]:
+    """Each reading of the printed unit that is of the marker's quantity, with its exact slope."""
+    unprinted = is_unprinted(printed)
+    for candidate in _UNPRINTED if unprinted else _candidates(printed):
         for dimension in _meant(candidate.dimension):
             for unit, slope, offset in units.known:
                 if dimension != unit.dimension or not (dimension or _same_share(candidate, unit)):
                     continue
+                # A haematocrit of 45 without a unit is not 45 L/L.
+                if unprinted and unit.cancelled:
+                    continue
                 by = slope * candidate.magnitude / unit.magnitude
-                return Reading(candidate.code, _decimal(by), _decimal(offset))
-    raise UnitRefused(units.slug, units.accepted)
+                yield by, Reading(candidate.code, _decimal(by), _decimal(offset))
+                break
 
 
 def _same_share(one: Unit, other: Unit) -> bool:
@@ -107,8 +121,6 @@ def _same_share(one: Unit, other: Unit) -> bool:
 
 
 def _candidates(printed: str) -> tuple[Unit, ...]:
-    if not printed.strip():
-        return _UNPRINTED
     try:
         return read_unit(printed)
     except UnknownUnit:

@@ -17,7 +17,21 @@ from services.labs.units.ucum import Unit, UnknownUnit, parse
 _LONGEST = 60
 
 _WHOLE = {
-    "%": ("%", "percent", "pct", "vol%", "vol.-%", "vol-%", "% of total", "prozent", "% by volume", "%vol"),
+    "%": (
+        "%",
+        "percent",
+        "pct",
+        "vol%",
+        "vol.-%",
+        "vol-%",
+        "% of total",
+        "prozent",
+        "% by volume",
+        "%vol",
+        "% by wt",
+        "% by wt.",
+        "% by weight",
+    ),
     "[ppth]": ("‰", "promille"),
     "1": ("1", "{1}", "none", "unitless", "dimensionless"),
     "{ratio}": ("ratio", "quotient", "quot.", "fraction", "rapport", "cociente", "ratio units"),
@@ -25,11 +39,22 @@ _WHOLE = {
     "{INR}": ("inr",),
     "{titer}": ("titer", "titre", "{titre}"),
     "{score}": ("score", "points"),
+    "{Zscore}": ("sd", "s.d.", "sds", "z-score", "zscore", "{zscore}"),
     "{s_co_ratio}": ("s/co", "s/co ratio", "s/c ratio", "signal/cutoff"),
     "[pH]": ("ph", "ph units"),
     "mm[Hg]": ("mmhg", "mm hg", "mm(hg)", "torr"),
     "mg/dL": ("mg%", "mgs%", "mg %"),
     "g/dL": ("g%", "gm%", "g %"),
+    "ug/dL": ("ug%", "mcg%", "ug %"),
+    "um3": ("cu um", "cu micron", "cu microns", "cubic micron", "cubic microns"),
+    # What is a unit for a millilitre is printed with it or without.
+    **{
+        f"[{letter}PL'U]": tuple(
+            spelling.format(f"{letter}pl".lower())
+            for spelling in ("{} u/ml", "{}-u/ml", "{}u/ml", "{}/ml", "{} units/ml", "u {}/ml")
+        )
+        for letter in "GMA"
+    },
     "/[HPF]": ("hpf",),
     "/[LPF]": ("lpf",),
 }
@@ -62,7 +87,7 @@ _NUMERATORS = dict(
 _NUMERATORS |= {
     spelling: code
     for code, spellings in {
-        "ug": ("microgram", "micrograms"),
+        "ug": ("microgram", "micrograms", "microg"),
         "mg": ("milligram", "milligrams"),
         "ng": ("nanogram", "nanograms"),
         "pg": ("picograms",),
@@ -71,7 +96,8 @@ _NUMERATORS |= {
         "mm": ("mm",),
         "cm": ("cm",),
         "nm": ("nm",),
-        "s": ("s", "sec", "sec.", "secs", "second", "seconds", "sek", "sek.", "seg"),
+        "um3": ("um3", "um^3", "u3"),
+        "s": ("s", "sec", "sec.", "secs", "second", "seconds", "sek", "sek.", "seg", "seg.", "secondes", "segundos"),
         "ms": ("ms",),
         "min": ("min", "mins", "minute", "minutes"),
         "h": ("h", "hr", "hrs", "hour", "hours"),
@@ -82,6 +108,7 @@ _NUMERATORS |= {
         "{copies}": ("copies", "copy", "cp", "cps", "kopien"),
         "{particles}": ("particles",),
         "[arb'U]": ("au", "arb u"),
+        "{AI}": ("ai", "antibody index"),
         "{RU}": ("ru",),
         "[EU]": ("eu",),
         "[GPL'U]": ("gpl", "gpl units"),
@@ -93,16 +120,19 @@ _NUMERATORS |= {
     for spelling in spellings
 }
 # By case: with a capital these are what they are here, whatever else they might be in capitals.
-_NUMERATORS_AS_PRINTED = {"E": "U", "mE": "mU", "kE": "kU"}
+_NUMERATORS_AS_PRINTED = {"E": "U", "uE": "uU", "mE": "mU", "kE": "kU"}
 
-_THOUSAND = ("k", "th", "thou", "thou.", "thous", "thousand", "thousands", "tsd", "tsd.", "t")
-_MILLION = ("m", "mil", "mill", "mill.", "mio", "mio.", "mln", "million", "millions")
+_THOUSAND = ("k", "th", "thou", "thou.", "thous", "thousand", "thousands", "tsd", "tsd.", "miles", "milliers", "t")
+_MILLION = ("m", "mil", "mill", "mill.", "mio", "mio.", "mln", "million", "millions", "millones", "millionen")
+# A thousand in Spanish and Portuguese, a million in the United States.
+_EITHER = ("mil",)
 # Words for powers of ten, by what they are counted in.
 _COUNTED: dict[str, dict[str, int]] = {
     "uL": dict.fromkeys(_THOUSAND, 3) | dict.fromkeys(_MILLION, 6),
     "mL": dict.fromkeys(_THOUSAND[1:-1], 3) | dict.fromkeys(_MILLION[1:], 6),
     # G and T by case: g/L is gram per litre.
-    "L": {"G": 9, "gpt": 9, "giga": 9, "mrd": 9, "mrd.": 9, "bil": 9, "billion": 9, "T": 12, "tpt": 12, "tera": 12},
+    "L": {"G": 9, "gpt": 9, "giga": 9, "mrd": 9, "mrd.": 9, "bil": 9, "billion": 9, "T": 12, "tpt": 12, "tera": 12}
+    | {"tril": 12, "trillion": 12},
 }
 
 _DENOMINATORS = {
@@ -116,9 +146,24 @@ _DENOMINATORS = {
         "pL": ("pl",),
         "fL": ("fl",),
         "h": ("h", "hr", "hour", "1h", "1 h", "hrs", "std", "st", "stunde"),
-        "min": ("min", "minute"),
+        "min": ("min", "minute", "mn"),
         "s": ("s", "sec"),
-        "d": ("d", "day", "tag", "24h", "24 h", "24hr", "24 hr", "24hrs", "24 hrs", "24 hours", "24 std"),
+        "d": (
+            "d",
+            "day",
+            "tag",
+            "die",
+            "jour",
+            "día",
+            "24h",
+            "24 h",
+            "24hr",
+            "24 hr",
+            "24hrs",
+            "24 hrs",
+            "24 hours",
+            "24 std",
+        ),
         "(24.h)": ("(24.h)",),
         "g": ("g", "gm", "gram"),
         "mg": ("mg",),
@@ -129,35 +174,50 @@ _DENOMINATORS = {
         "umol": ("umol",),
         "[HPF]": ("hpf", "[hpf]", "high power field"),
         "[LPF]": ("lpf", "[lpf]", "low power field"),
-        "100{WBC}": ("100wbc", "100 wbc", "100 wbcs", "100{wbc}", "100 leuk", "100 leukocytes", "100 leuko"),
+        "100{WBC}": (
+            "100wbc",
+            "100 wbc",
+            "100 wbcs",
+            "100{wbc}",
+            "100 leuk",
+            "100 leukocytes",
+            "100 leuko",
+            "100 leucocytes",
+        ),
         "10*6": ("10*6", "10^6", "10e6", "million", "mill"),
         "%": ("%",),
     }.items()
     for spelling in spellings
 }
-_BODY_SURFACE = re.compile(r"1[.,]73\s*(?:m\s*\^?\**2|m\s*sq|sq\.?\s*m|m)?|\{1\.73_m2\}", re.IGNORECASE)
+_BODY_SURFACE = re.compile(r"1[.,]73\s*(?:m\s*\^?\**2|m\s*sq|sq\.?\s*m|qm|m)?|\{1\.73_m2\}", re.IGNORECASE)
 # The substance that a denominator is an amount of.
 _OF = (
     (re.compile(r"(g|mg|mmol|umol|mol)[\s_.-]*[({]?(?:creat(?:inine)?|crea|krea|kreatinin|cr|crt)[)}]?"), "creat"),
     (re.compile(r"(g|mol)[\s_.-]*[({]?(?:hb|hgb|hemoglobin|haemoglobin)[)}]?"), "Hb"),
     (re.compile(r"(g|mg)[\s_.-]*[({]?(?:prot|protein)[)}]?"), "prot"),
+    (re.compile(r"(g|kg)[\s_.-]*[({]?(?:stool|feces|faeces|stuhl|selles|heces)[)}]?"), "stool"),
 )
 
 # `x10E3`, `10*3`, `10^9`, `10exp9`, `x10(6)`, `10**12`, `x 10 3`, and `109`, of which a PDF has lost the superscript.
 _POWER = re.compile(
     r"(?:[x*]\s*)?10\s*(?:\*\*|\^|\*|exp|e\+?|x|\()\s*0?(?P<written>\d{1,2})\s*\)?(?P<counted>.*)"
     r"|(?:[x*]\s*)?10\s*(?P<flat>3|6|9|12)(?P<counted_flat>(?:[ .*]\D*)?)"
-    r"|e(?P<short>3|6|9|12)"
-    r"|1[.,]?000(?P<counted_thousand>(?:\s\D*)?)",
+    r"|1?e(?P<short>3|6|9|12)"
+    r"|(?:[x*]\s*)?1[.,]?000(?P<counted_thousand>(?:\s\D*)?)",
     re.IGNORECASE,
 )
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+# How it was come by, at which temperature, and what everybody knows of the substance below the line.
 _NOISE = re.compile(
-    r"\s*[(\[]?\b(?:calc(?:ulated)?\.?)[)\]]?$|\s*\((?:ngsp|ifcc|dcct)\)$|\s+(?:ngsp|ifcc|dcct)$", re.IGNORECASE
+    r"\s*[(\[]?\b(?:calc(?:ulated)?\.?|berechnet|ber\.|calculée?|calculad[oa])[)\]]?$"
+    r"|\s*\((?:ngsp|ifcc|dcct)\)$|\s+(?:ngsp|ifcc|dcct)$"
+    r"|\s*\(?(?:bei\s|at\s)?\s?37\s?°\s?c\)?$|(?<=kg)\s?(?:h2o|water)$|(?<=l)\s(?:rbc|erythrocytes)$",
+    re.IGNORECASE,
 )
 _EQUIVALENTS = re.compile(r"\s*[({\[]?\b(feu|ddu)\b[)}\]]?\s*", re.IGNORECASE)
 _OF_TOTAL = re.compile(
-    r"^%\s*\(?(?:of\s+)?(?:total\s+|ges\.?\s*|v\.\s*)?(?:hb|hgb|hba1c|hemoglobin|haemoglobin|wbc)\)?$", re.I
+    r"^%\s*\(?(?:of\s+)?(?:total\s+|ges\.?\s*|v\.\s*)?(?:hb|hgb|hba1c|hemoglobin|haemoglobin|wbc|fatty\s+acids)\)?$",
+    re.I,
 )
 _PER_LITRE = re.compile(r"(?<=[a-z\]])[\s.·*]*(?P<unit>d?l|ml|h|min|kg)\^?-1(?=$|[\s.·*])", re.IGNORECASE)
 
@@ -173,6 +233,11 @@ def read_unit(text: str) -> tuple[Unit, ...]:
     return tuple(parse(code) for code in codes)
 
 
+def is_unprinted(text: str) -> bool:
+    """Whether there is no unit where one would stand: nothing, or only that the result was calculated."""
+    return not _NOISE.sub("", text).strip()
+
+
 def _plain(text: str) -> tuple[str, str]:
     """The text without what only decorates it, and the telling annotation it carried."""
     text = re.sub(r"(?<=10)([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda found: "^" + found[1], text).translate(_SUPERSCRIPTS)
@@ -182,7 +247,7 @@ def _plain(text: str) -> tuple[str, str]:
     if found := _EQUIVALENTS.search(text):
         telling = "{" + found[1].upper() + "}"
         text = text[: found.start()] + text[found.end() :]
-    text = re.sub(r"\s+per\s+", "/", " ".join(text.split()), flags=re.IGNORECASE)
+    text = re.sub(r"(?:^|\s+)per\s+", "/", " ".join(text.split()), flags=re.IGNORECASE)
     text = re.sub(r"\s*/\s*", "/", _NOISE.sub("", text)).strip(" ,;")
     text = _PER_LITRE.sub(r"/\g<unit>", text)
     return "%" if _OF_TOTAL.match(text) else text, telling
@@ -240,6 +305,8 @@ def _numerators(text: str, below: str) -> Iterator[str]:
     exponent = _COUNTED.get(below, {}).get(text if len(text) == 1 and below == "L" else lower)
     if exponent is not None:
         yield f"10*{exponent}"
+        if lower in _EITHER:
+            yield "10*3"
     if text in _NUMERATORS_AS_PRINTED:
         if below:
             yield _NUMERATORS_AS_PRINTED[text]

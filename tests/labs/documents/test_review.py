@@ -48,6 +48,8 @@ def doubts(*values: dict[str, Any]) -> list[list[str]]:
         (value("Glucosse", "5.5", "mmol/L"), ["name_unsure"]),
         (value("Glucose", "5.5", "mmol/L", doubts=["not_in_text"]), ["not_in_text"]),
         (value("whatever", "5.5", "mmol/L", biomarker="glucose", match_method="person"), []),
+        (value("ANA Titer", "1:160"), []),
+        (value("ANA Titer", "speckled"), ["not_a_number"]),
     ],
 )
 def test_what_is_doubtful_is_named(one: dict[str, Any], doubtful: list[str]) -> None:
