@@ -12,7 +12,7 @@ servicer needs the attribute `database`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -91,9 +91,9 @@ class Resource:
         self._filters = filters
         self._order_indexes = [self.rows.light_names.index(name) for name in order_by]
         self._lists: dict[tuple[str, ...], Statement] = {}
-        self._columns = self._with_key(self.rows.names)
-        self._insert = sa.insert(table).returning(*self._columns)
-        self._get = Statement(sa.select(*self._columns).where(*self._is_row()))
+        self.columns = self._with_key(self.rows.names)
+        self._insert = sa.insert(table).returning(*self.columns)
+        self._get = Statement(sa.select(*self.columns).where(*self._is_row()))
 
     def _is_row(self) -> tuple[sa.ColumnElement[bool], ...]:
         return (
@@ -111,8 +111,7 @@ class Resource:
         rows = await database.fetch(self._get, _key(row_id))
         if not rows:
             raise not_found(self.what)
-        key = self.sealed.open(database.vault, rows[0][-1]) if self.sealed else None
-        return self.rows.read(rows[0], key)
+        return self.messages(database, rows)[0]
 
     async def page(self, database: Database, request: Any) -> tuple[list[Any], str]:
         """The messages of a page and the token of the next one ("" on the last)."""
@@ -202,13 +201,18 @@ class Resource:
         insert = postgresql.insert(self.table).values(row).on_conflict_do_nothing()
         return (await connection.execute(insert.returning(self.table.c.id))).first() is not None
 
+    def messages(self, database: Database, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """Rows of `columns`, all of the current subject, as messages."""
+        key = self.sealed.open(database.vault, rows[0][-1]) if self.sealed and rows else None
+        return [self.rows.read(row, key) for row in rows]
+
     def _read(self, connection: AsyncConnection, row: sa.Row[Any]) -> Any:
-        """A row of `_columns`, read in a transaction."""
+        """A row of `columns`, read in a transaction."""
         return self.rows.read(row, self.sealed.key_in(connection, row[-1]) if self.sealed else None)
 
     async def lock(self, connection: AsyncConnection, row_id: str, etag: str, *, deleted: bool = False) -> Any:
         """The row as a message, locked until the transaction ends. Raises NOT_FOUND and ETAG_MISMATCH."""
-        statement = sa.select(*self._columns).where(*self._is_row()).with_for_update()
+        statement = sa.select(*self.columns).where(*self._is_row()).with_for_update()
         if self.soft_delete and not deleted:
             statement = statement.where(self.table.c.deleted_at.is_(None))
         row = (await connection.execute(statement, _key(row_id))).first()
@@ -227,7 +231,7 @@ class Resource:
             sa.update(self.table)
             .where(*self._is_row())
             .values({**bindable(self.table, values), **self._cleared, "updated_at": changed_at(self.table)})
-            .returning(*self._columns)
+            .returning(*self.columns)
         )
         return self._read(connection, (await connection.execute(statement, _key(row_id))).one())
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.database import uuid7_texts
 from services.kit.errors import invalid
+from services.kit.recordset import payload, recordset
 
 IDENTITY = frozenset({"id", "user_id", "created_at", "updated_at", "deleted_at"})
 # Written along with a change, but no change by themselves.
@@ -35,17 +35,9 @@ class Upsert:
         self.table = table
         self.natural_key = natural_key
         self._names = [name for name in incoming_columns if name not in IDENTITY]
-        self._payload = sa.bindparam("rows", type_=sa.Text)
         self._user = sa.bindparam("user_id", type_=sa.Uuid(as_uuid=False))
-        self.incoming = self._incoming()
+        self.incoming = recordset(table, ["id", *self._names])
         self._statement = self._build()
-
-    def _incoming(self) -> sa.TableValuedAlias:
-        columns = [sa.column(name, self.table.c[name].type) for name in ["id", *self._names]]
-        payload: Any = sa.cast(self._payload, sa.JSON)
-        return (
-            sa.func.json_to_recordset(payload).table_valued(*columns, name="incoming").render_derived(with_types=True)
-        )
 
     def changed(self, stored: Any, incoming: Any) -> sa.ColumnElement[bool]:
         """Whether a stored row would change: it is no newer, and some value sent differs."""
@@ -90,8 +82,7 @@ class Upsert:
         if len(keys) != len(rows):
             raise invalid(" + ".join(self.natural_key), "two rows of a batch have the same key")
         ids = uuid7_texts(len(rows))
-        content = orjson.dumps([{"id": new_id, **row} for new_id, row in zip(ids, rows, strict=True)])
-        return {"user_id": user_id, "rows": content.decode()}
+        return {"user_id": user_id, "rows": payload([{"id": new, **row} for new, row in zip(ids, rows, strict=True)])}
 
     async def write(self, connection: AsyncConnection, payload: dict[str, Any], count: int) -> Counts:
         """Writes a payload of `count` rows in the caller's transaction."""

@@ -9,8 +9,8 @@ class UnreadableReportError(Exception):
     """A file is not what it claims to be; nothing of it is stored. The text names no value of it."""
 
 
-# Nothing that a laboratory prints in one place is longer.
-MAX_TEXT = 2000
+# How far a result is: the laboratory may still change it, it is done, or it stands in place of an earlier one.
+PRELIMINARY, FINAL, CORRECTED = "preliminary", "final", "corrected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Result:
     `value` has its comparator (`<5.0`), `place` says where it stands (`OBX 3`,
     `line 12`), `source_id` what it is known by in the system that it comes from.
     `collected` is a date, or a time with or without an offset, if the value has
-    one of its own.
+    one of its own. `withdrawn` says why the laboratory takes the result back,
+    which then need not have a value.
     """
 
     place: str
@@ -35,14 +36,17 @@ class Result:
     note: str = ""
     collected: date | None = None
     source_id: str = ""
+    status: str = FINAL
+    withdrawn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that is no result, and why; never its value."""
+    """A record that is no result, and why; never its value. `kind` is one of the rule lab_rejection."""
 
     place: str
     reason: str
+    kind: str = "not_readable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Report:
     reported: date | None = None
     source_system: str = ""
     source_id: str = ""
+    note: str = ""
     rejected: tuple[Rejected, ...] = field(default=())
 
 

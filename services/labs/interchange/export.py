@@ -15,6 +15,7 @@ from google.api import httpbody_pb2
 from services.kit.caller import current
 from services.kit.database import Database
 from services.labs.interchange.fhir_resources import entries
+from services.labs.panels.store import MARKERS, PANELS
 from services.labs.panels.tables import blood_markers, blood_panels
 from vitalis.labs.v1 import interchange_pb2 as pb
 from vitalis.labs.v1 import interchange_pb2_grpc as pb_grpc
@@ -28,7 +29,7 @@ _BEGINNING = b'{"resourceType":"Bundle","type":"collection"'
 # What goes out of a panel; its notes are the person's own.
 _HEADER = (
     *("id", "user_id", "collected_date", "collected_at", "reported_at"),
-    *("lab_name", "lab_provider", "panel_name", "specimen_id"),
+    *("lab_name", "lab_provider", "panel_name", "specimen_id", "lab_comment"),
 )
 
 
@@ -68,7 +69,9 @@ class LabExportsServicer(pb_grpc.LabExportsServiceServicer):
             page = sa.select(*(table[name] for name in _HEADER)).where(*bounds, after)
             async with self.database.transaction() as connection:
                 statement = page.order_by(*order).limit(PANELS_AT_ONCE)
-                panels = [dict(row) for row in (await connection.execute(statement)).mappings()]
+                rows = [dict(row) for row in (await connection.execute(statement)).mappings()]
+                assert PANELS.sealed
+                panels = await PANELS.sealed.open_rows(connection, rows)
                 markers = await _markers([panel["id"] for panel in panels], connection)
             for panel in panels:
                 yield panel, markers.get(panel["id"], [])
@@ -85,7 +88,10 @@ async def _markers(panel_ids: list[Any], connection: Any) -> dict[Any, list[dict
         .where(table.user_id == UUID(current().subject), table.panel_id.in_(panel_ids), table.deleted_at.is_(None))
         .order_by(table.panel_id, table.id)
     )
-    rows = [dict(row) for row in (await connection.execute(statement)).mappings()]
+    assert MARKERS.sealed
+    rows = await MARKERS.sealed.open_rows(
+        connection, [dict(row) for row in (await connection.execute(statement)).mappings()]
+    )
     return {panel_id: list(of_it) for panel_id, of_it in groupby(rows, itemgetter("panel_id"))}
 
 

@@ -6,24 +6,42 @@ https://hl7.org/fhir/R4/diagnosticreport.html.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from services.labs.reports import Rejected, Report, Result, UnreadableReportError, parse_moment, reports_by_visit
+from services.labs.interchange import fhir_values as values
+from services.labs.interchange.fhir_values import Resource, an_object, objects
+from services.labs.reports import (
+    CORRECTED,
+    FINAL,
+    PRELIMINARY,
+    Rejected,
+    Report,
+    Result,
+    UnreadableReportError,
+    parse_moment,
+    reports_by_visit,
+)
 
-Resource = Mapping[str, Any]
-LOINC = "http://loinc.org"
 # "Laboratory report": that it is one, and not which.
 UNNAMED_REPORT = "11502-2"
 # Observation.status: what is no result, or not yet.
-NOT_RESULTS = {
-    "registered": "the result is pending",
-    "cancelled": "the result was cancelled",
-    "entered-in-error": "the result was entered in error",
+NOT_RESULTS = {"registered": "the result is pending", "cancelled": "the result was cancelled"}
+ENTERED_IN_ERROR = "the result was entered in error"
+STATUSES = {
+    "preliminary": PRELIMINARY,
+    "partial": PRELIMINARY,
+    "amended": CORRECTED,
+    "corrected": CORRECTED,
+    "appended": CORRECTED,
 }
+# Observation.category, where it is not "laboratory".
+OTHER_CATEGORIES = frozenset(
+    {"vital-signs", "social-history", "survey", "exam", "imaging", "procedure", "therapy", "activity"}
+)
 MAX_DEPTH = 8
 
 
@@ -33,6 +51,8 @@ class Resources:
     def __init__(self) -> None:
         self.all: list[tuple[str, Resource]] = []
         self._by_reference: dict[str, tuple[str, Resource]] = {}
+        # What is contained refers to what is contained beside it.
+        self._containers: dict[int, Resource] = {}
 
     def add(self, place: str, resource: Resource, url: str = "") -> None:
         self.all.append((place, resource))
@@ -42,10 +62,12 @@ class Resources:
 
     def find(self, reference: Any, inside: Resource) -> tuple[str, Resource] | None:
         """What a Reference points at, if it is in the file: by its URL, `Type/id`, or `#id` of what is contained."""
-        target = str(_object(reference).get("reference") or "")
+        target = str(an_object(reference).get("reference") or "")
         if target.startswith("#"):
-            for contained in _objects(inside.get("contained")):
+            container = self._containers.get(id(inside), inside)
+            for contained in objects(container.get("contained")):
                 if contained.get("id") == target[1:]:
+                    self._containers[id(contained)] = container
                     return target, contained
             return None
         parts = target.split("/_history/")[0].split("/")
@@ -59,21 +81,33 @@ def read(data: bytes) -> Iterator[Report]:
     if not resources.all:
         raise UnreadableReportError("the file has no FHIR resource")
     seen: set[int] = set()
-    reports: list[Report] = []
     for place, resource in resources.all:
         if resource.get("resourceType") == "DiagnosticReport":
-            reports += _diagnostic_report(place, resource, resources, seen)
+            yield from _report(place, resource, "result", resources, seen)
+    observations = [found for found in resources.all if found[1].get("resourceType") == "Observation"]
+    members = {id(member) for _, one in observations for _, member in _members(one, "hasMember", resources)}
+    for place, resource in observations:
+        # One that only groups others is a report of them.
+        if not {id(resource)} & (seen | members) and resource.get("hasMember") and not values.value(resource)[0]:
+            seen.add(id(resource))
+            yield from _report(place, resource, "hasMember", resources, seen)
     alone: dict[tuple[str, date | None], list[Result]] = {}
-    for place, resource in resources.all:
-        if resource.get("resourceType") == "Observation" and id(resource) not in seen:
-            for read_one in _observation(place, resource, resources):
-                if isinstance(read_one, Rejected):
-                    rejected.append(read_one)
-                else:
-                    alone.setdefault((_performer(resource), read_one.collected), []).append(read_one)
+    issued: dict[tuple[str, date | None], datetime] = {}
+    for place, resource in observations:
+        if id(resource) in seen:
+            continue
+        for read_one in _observation(place, resource, resources):
+            if isinstance(read_one, Rejected):
+                rejected.append(read_one)
+                continue
+            key = _performer(resource), read_one.collected
+            alone.setdefault(key, []).append(read_one)
+            when = parse_moment(str(resource.get("issued") or ""))
+            if isinstance(when, datetime) and when.tzinfo:
+                issued[key] = max(when, issued.get(key, when))
     for (lab_name, collected), results in alone.items():
-        reports.append(Report(tuple(results), lab_name=lab_name, collected=collected))
-    yield from reports
+        reported = issued.get((lab_name, collected))
+        yield Report(tuple(results), lab_name=lab_name, collected=collected, reported=reported)
     if rejected:
         yield Report(rejected=tuple(rejected))
 
@@ -94,8 +128,8 @@ def _load(data: bytes, resources: Resources) -> Iterator[Rejected | None]:
         _require_type(whole)
         resources.add(f"{whole['resourceType']} {whole.get('id') or 1}", whole)
         return
-    for index, entry in enumerate(_objects(whole.get("entry")), start=1):
-        resource = _object(entry.get("resource"))
+    for index, entry in enumerate(objects(whole.get("entry")), start=1):
+        resource = an_object(entry.get("resource"))
         if isinstance(resource.get("resourceType"), str):
             resources.add(f"entry {index}", resource, str(entry.get("fullUrl") or ""))
         else:
@@ -137,7 +171,9 @@ def _require_type(resource: Any) -> None:
         raise UnreadableReportError("the file is no FHIR resource")
 
 
-def _diagnostic_report(place: str, resource: Resource, resources: Resources, seen: set[int]) -> Iterator[Report]:
+def _report(place: str, resource: Resource, field: str, resources: Resources, seen: set[int]) -> Iterator[Report]:
+    """The report that a DiagnosticReport is, or an Observation that groups others; `field` refers to them."""
+    note = filter(None, (str(resource.get("conclusion") or ""), values.notes(resource)))
     header = Report(
         lab_name=_performer(resource),
         lab_provider=_requester(resource, resources),
@@ -147,16 +183,16 @@ def _diagnostic_report(place: str, resource: Resource, resources: Resources, see
         specimen_id=_accession(resource, resources),
         source_system=_system(resource),
         source_id=str(resource.get("id") or ""),
+        note="\n".join(note),
     )
     results: list[Result] = []
     rejected: list[Rejected] = []
-    if resource.get("status") in ("cancelled", "entered-in-error"):
-        reason = NOT_RESULTS[str(resource["status"])]
-        for _, observation in _members(resource, "result", resources):
-            seen.add(id(observation))
-        yield replace(header, rejected=(Rejected(place, reason),))
+    if resource.get("status") == "cancelled":
+        seen.update(id(observation) for _, observation in _members(resource, field, resources))
+        yield replace(header, rejected=(Rejected(place, NOT_RESULTS["cancelled"]),))
         return
-    for target in _objects(resource.get("result")):
+    is_void = resource.get("status") == "entered-in-error"
+    for target in objects(resource.get(field)):
         found = resources.find(target, resource)
         if not found:
             rejected.append(Rejected(f"{place}, a result", "it points at an Observation that the file does not have"))
@@ -166,14 +202,16 @@ def _diagnostic_report(place: str, resource: Resource, resources: Resources, see
                 if isinstance(read_one, Rejected):
                     rejected.append(read_one)
                 else:
-                    results.append(read_one)
+                    results.append(replace(read_one, withdrawn=ENTERED_IN_ERROR) if is_void else read_one)
+    if is_void and not results:
+        rejected.append(Rejected(place, ENTERED_IN_ERROR))
     reports = list(reports_by_visit(header, results)) or [header]
     yield replace(reports[0], rejected=tuple(rejected))
     yield from reports[1:]
 
 
 def _members(resource: Resource, field: str, resources: Resources) -> Iterator[tuple[str, Resource]]:
-    for target in _objects(resource.get(field)):
+    for target in objects(resource.get(field)):
         if found := resources.find(target, resource):
             yield found
 
@@ -186,7 +224,7 @@ def _with_members(
         return
     seen.add(id(observation))
     members = list(_members(observation, "hasMember", resources))
-    if _value(observation) or not members:
+    if values.value(observation)[0] or not members:
         yield place, observation
     for member in members:
         yield from _with_members(*member, resources, seen, depth + 1)
@@ -196,139 +234,90 @@ def _observation(place: str, resource: Resource, resources: Resources) -> Iterat
     if reason := NOT_RESULTS.get(str(resource.get("status"))):
         yield Rejected(place, reason)
         return
-    components = list(_objects(resource.get("component")))
-    if not components or _value(resource):
+    categories = {
+        str(coding.get("code")) for kind in objects(resource.get("category")) for coding in values.codings(kind)
+    }
+    if categories & OTHER_CATEGORIES and "laboratory" not in categories:
+        yield Rejected(place, "it is no laboratory result", "no_lab_result")
+        return
+    components = list(objects(resource.get("component")))
+    if not components or values.value(resource)[0]:
         yield _result(place, resource, resource, resources)
     for index, component in enumerate(components, start=1):
         yield _result(f"{place}, component {index}", component, resource, resources)
 
 
 def _result(place: str, part: Resource, whole: Resource, resources: Resources) -> Result | Rejected:
-    name, value = _name(part.get("code")), _value(part)
-    if not value:
+    status = str(whole.get("status"))
+    withdrawn = ENTERED_IN_ERROR if status == "entered-in-error" else ""
+    name, (value, unit) = values.name(part.get("code")), values.value(part)
+    if not value and not withdrawn:
         return Rejected(place, "there is no value")
     if not name:
-        return Rejected(place, "it does not say what was measured")
-    quantity = _object(part.get("valueQuantity"))
+        return Rejected(place, withdrawn or "it does not say what was measured")
     return Result(
         place=place,
         name=name,
         value=value,
-        unit=str(quantity.get("unit") or quantity.get("code") or ""),
-        reference_range=_range(next(iter(_objects(part.get("referenceRange"))), {})),
-        flag=_code(next(iter(_objects(part.get("interpretation"))), {})),
-        loinc=next((str(c.get("code") or "") for c in _codings(part.get("code")) if c.get("system") == LOINC), ""),
+        unit=unit,
+        reference_range=values.reference_range(part, unit),
+        flag=values.flag(part),
+        loinc=values.loinc(part.get("code")),
         specimen=_specimen(whole, resources),
         sub_panel=_heading(whole),
-        note="\n".join(str(note["text"]) for note in _objects(whole.get("note")) if note.get("text")),
+        note=values.notes(whole),
         collected=_effective(whole),
         source_id=str(whole.get("id") or ""),
+        status=STATUSES.get(status, FINAL),
+        withdrawn=withdrawn,
     )
-
-
-def _value(part: Resource) -> str:
-    if quantity := _object(part.get("valueQuantity")):
-        return _quantity(quantity)
-    if concept := _object(part.get("valueCodeableConcept")):
-        return _name(concept)
-    if (limits := _object(part.get("valueRange"))) or (limits := _object(part.get("valueRatio"))):
-        first, second = ("low", "high") if "low" in limits or "high" in limits else ("numerator", "denominator")
-        parts = [_quantity(_object(limits.get(name))) for name in (first, second)]
-        return ("-" if first == "low" else ":").join(filter(None, parts))
-    for field in ("valueString", "valueInteger", "valueDateTime", "valueTime"):
-        if part.get(field) not in (None, ""):
-            return str(part[field]).strip()
-    if isinstance(flag := part.get("valueBoolean"), bool):
-        return "positive" if flag else "negative"
-    return ""
-
-
-def _quantity(quantity: Resource) -> str:
-    value = quantity.get("value")
-    return f"{quantity.get('comparator') or ''}{_digits(value)}" if isinstance(value, Decimal) else ""
-
-
-def _digits(value: Decimal) -> str:
-    """As the file has it, but without an exponent (`1E+2`), unless that would be endless."""
-    return f"{value:f}" if abs(value.adjusted()) < 30 else str(value)
-
-
-def _range(limits: Resource) -> str:
-    if text := limits.get("text"):
-        return str(text)
-    low, high = (_quantity(_object(limits.get(name))) for name in ("low", "high"))
-    if low and high:
-        return f"{low}-{high}"
-    return f">={low}" if low else f"<={high}" if high else ""
 
 
 def _effective(resource: Resource) -> date | None:
     for field in ("effectiveDateTime", "effectiveInstant"):
         if text := resource.get(field):
             return parse_moment(str(text))
-    return parse_moment(str(_object(resource.get("effectivePeriod")).get("start") or ""))
+    return parse_moment(str(an_object(resource.get("effectivePeriod")).get("start") or ""))
 
 
 def _performer(resource: Resource) -> str:
-    return next((str(p["display"]) for p in _objects(resource.get("performer")) if p.get("display")), "")
+    return next((str(p["display"]) for p in objects(resource.get("performer")) if p.get("display")), "")
 
 
 def _specimen(resource: Resource, resources: Resources) -> str:
-    reference = _object(resource.get("specimen"))
+    reference = an_object(resource.get("specimen"))
     if reference.get("display"):
         return str(reference["display"])
     found = resources.find(reference, resource)
-    return _name(found[1].get("type")) if found else ""
+    return values.name(found[1].get("type")) if found else ""
 
 
 def _panel_name(concept: Any) -> str:
-    plain = not _object(concept).get("text") and _code(concept) == UNNAMED_REPORT
-    return "" if plain else _name(concept)
+    plain = not an_object(concept).get("text") and values.code(concept) == UNNAMED_REPORT
+    return "" if plain else values.name(concept)
 
 
 def _requester(report: Resource, resources: Resources) -> str:
     """Who ordered a report."""
-    orders = (resources.find(reference, report) for reference in _objects(report.get("basedOn")))
-    names = (str(_object(order[1].get("requester")).get("display") or "") for order in orders if order)
+    orders = (resources.find(reference, report) for reference in objects(report.get("basedOn")))
+    names = (str(an_object(order[1].get("requester")).get("display") or "") for order in orders if order)
     return next(filter(None, names), "")
 
 
 def _heading(resource: Resource) -> str:
     """What a report heads it with: a category that is no code."""
-    texts = (category.get("text") for category in _objects(resource.get("category")) if not category.get("coding"))
+    texts = (category.get("text") for category in objects(resource.get("category")) if not category.get("coding"))
     return next((str(text) for text in texts if text), "")
 
 
 def _accession(report: Resource, resources: Resources) -> str:
     """What the laboratory knows the one specimen of a report by."""
-    found = [resources.find(reference, report) for reference in _objects(report.get("specimen"))]
-    named = [_object(specimen[1].get("accessionIdentifier")).get("value") for specimen in found if specimen]
+    found = [resources.find(reference, report) for reference in objects(report.get("specimen"))]
+    named = [an_object(specimen[1].get("accessionIdentifier")).get("value") for specimen in found if specimen]
     return str(named[0]) if len(named) == 1 and named[0] else ""
 
 
 def _system(resource: Resource) -> str:
     """Where a resource comes from: its source, or who numbers it."""
-    numbered = (str(identifier.get("system") or "") for identifier in _objects(resource.get("identifier")))
-    return str(_object(resource.get("meta")).get("source") or "") or next(filter(None, numbered), "")
-
-
-def _name(concept: Any) -> str:
-    """What a CodeableConcept says to people."""
-    names: Iterable[Any] = (_object(concept).get("text"), *(c.get("display") for c in _codings(concept)))
-    return next((str(name).strip() for name in names if name), "") or _code(concept)
-
-
-def _code(concept: Any) -> str:
-    return next((str(c["code"]) for c in _codings(concept) if c.get("code")), "")
-
-
-def _codings(concept: Any) -> Iterator[Resource]:
-    return _objects(_object(concept).get("coding"))
-
-
-def _object(value: Any) -> Resource:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> Iterator[Resource]:
-    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
+    numbered = (str(identifier.get("system") or "") for identifier in objects(resource.get("identifier")))
+    return str(an_object(resource.get("meta")).get("source") or "") or next(filter(None, numbered), "")

@@ -14,11 +14,11 @@ from typing import Any
 import orjson
 
 from services.labs.biomarkers.catalogue import Marker, catalogue
-from services.labs.interchange.fhir import LOINC, UNNAMED_REPORT
+from services.labs.interchange.fhir import UNNAMED_REPORT
+from services.labs.interchange.fhir_values import LOINC, UCUM
 from services.labs.units import UnitRefused, UnknownUnit, read_unit, units_of
 
 Resource = dict[str, Any]
-UCUM = "http://unitsofmeasure.org"
 _LABORATORY = {
     "observation": {"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"},
     "report": {"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "LAB"},
@@ -58,6 +58,8 @@ def _report(panel: Mapping[str, Any], markers: Sequence[Mapping[str, Any]]) -> R
         report["result"] = [{"reference": _url(marker["id"])} for marker in markers]
     if panel["reported_at"]:
         report["issued"] = panel["reported_at"].isoformat()
+    if panel["lab_comment"]:
+        report["conclusion"] = panel["lab_comment"]
     if panel["lab_name"]:
         report["performer"] = [{"display": panel["lab_name"]}]
     if panel["specimen_id"]:
@@ -94,6 +96,8 @@ def _observation(panel: Mapping[str, Any], marker: Mapping[str, Any]) -> Resourc
         observation["performer"] = [{"display": panel["lab_name"]}]
     if marker["specimen"]:
         observation["specimen"] = {"display": marker["specimen"]}
+    if marker["lab_comment"]:
+        observation["note"] = [{"text": marker["lab_comment"]}]
     if marker["flag"]:
         observation["interpretation"] = [{"coding": [{"system": _INTERPRETATION, "code": _FLAGS[marker["flag"]]}]}]
     if marker["ref_range_text"]:

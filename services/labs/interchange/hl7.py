@@ -12,20 +12,33 @@ from typing import Any
 
 import hl7
 
-from services.labs.reports import Rejected, Report, Result, UnreadableReportError, parse_moment, reports_by_visit
+from services.labs.reports import (
+    CORRECTED,
+    FINAL,
+    PRELIMINARY,
+    Rejected,
+    Report,
+    Result,
+    UnreadableReportError,
+    parse_moment,
+    reports_by_visit,
+)
+from services.labs.values import read_flag
 
 # OBX-11, table 0085: what is no result, or not yet.
 NOT_RESULTS = {
     "X": "the result could not be obtained",
-    "D": "the result was deleted",
-    "W": "the result was sent for the wrong patient",
     "I": "the specimen is in the laboratory, the result is pending",
     "N": "the observation was not asked for",
     "O": "only the order is described",
 }
+WITHDRAWN = {"D": "the result was deleted", "W": "the result was sent for the wrong patient"}
+# Entered and not verified, partial, preliminary; corrected, amended.
+STATUSES = {**dict.fromkeys("RSP", PRELIMINARY), **dict.fromkeys("CA", CORRECTED)}
 # OBX-2 whose OBX-5 is written out as text.
 CODED = {"CE", "CWE", "CNE", "CF"}
 LOINC_SYSTEMS = {"LN", "LOINC"}
+HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 MOMENT = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)?(\d\d)?(?:\.\d+)?)?([+-]\d{4})?$")
 
 
@@ -36,6 +49,21 @@ class _Order:
     header: Report
     results: list[Result] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    # What a comment that follows is about: the order as a whole, or its last OBX if that is a result.
+    noted: Report | Result | None = None
+    # When it was reported, by the order and by the message.
+    reported: frozenset[date | None] = frozenset()
+
+    def note(self, text: str) -> None:
+        """Adds to the comment on what came last; a comment on what is no result says nothing of another one."""
+        if not text or self.noted is None:
+            return
+        noted = replace(self.noted, note="\n".join(filter(None, (self.noted.note, text))))
+        if isinstance(noted, Report):
+            self.header = noted
+        else:
+            self.results[-1] = noted
+        self.noted = noted
 
 
 def read(data: bytes) -> Iterator[Report]:
@@ -78,23 +106,32 @@ def _orders(message: Any, prefix: str) -> Iterator[_Order]:
             case "OBR":
                 if order:
                     yield order
-                order, specimen, count = _Order(_header(message, segment)), _text(message, segment, 15), 0
+                header = _header(message, segment)
+                sent = _moment(_text(message, message.segment("MSH"), 7))
+                order = _Order(header, noted=header, reported=frozenset({header.reported, sent}))
+                specimen, count = _text(message, segment, 15), 0
             case "SPM" if order:
                 specimen = _text(message, segment, 4, 2) or _text(message, segment, 4)
-                order.header = replace(order.header, specimen_id=_text(message, segment, 2, 2))
+                collected = order.header.collected or _moment(_text(message, segment, 17))
+                order.noted = order.header = replace(
+                    order.header, specimen_id=_text(message, segment, 2, 2), collected=collected
+                )
             case "OBX":
                 order = order or _Order(Report(lab_name=_lab_name(message)))
                 count += 1
                 place = f"{prefix}OBX {_text(message, segment, 1) or count}"
-                match _result(message, segment, place, specimen, order.header.reported):
+                order.noted = None
+                match _result(message, segment, place, specimen, order.reported):
                     case Rejected() as rejected:
                         order.rejected.append(rejected)
                     case Result() as result:
                         order.results.append(result)
-            case "NTE" if order and order.results:
-                note = _text(message, segment, 3)
-                last = order.results[-1]
-                order.results[-1] = replace(last, note="\n".join(filter(None, (last.note, note))))
+                        order.noted = result
+            case "NTE" if order:
+                order.note("\n".join(_repetitions(message, segment, 3)))
+            case "ORC" | "PID" if order:
+                # What follows is about the next order.
+                order.noted = None
     if order:
         yield order
 
@@ -117,17 +154,20 @@ def _header(message: Any, segment: Any) -> Report:
     )
 
 
-def _result(message: Any, segment: Any, place: str, specimen: str, reported: date | None) -> Result | Rejected:
+def _result(
+    message: Any, segment: Any, place: str, specimen: str, reported: frozenset[date | None]
+) -> Result | Rejected:
     status = _text(message, segment, 11)
     if status in NOT_RESULTS:
         return Rejected(place, NOT_RESULTS[status])
+    withdrawn = WITHDRAWN.get(status, "")
     value = _value(message, segment, _text(message, segment, 2))
-    if not value:
+    if not value and not withdrawn:
         return Rejected(place, "there is no value")
     codes = {_text(message, segment, 3, at + 2): _text(message, segment, 3, at) for at in (1, 4)}
     name = _text(message, segment, 3, 2) or _text(message, segment, 3, 5) or _text(message, segment, 3)
     if not name:
-        return Rejected(place, "it does not say what was measured")
+        return Rejected(place, withdrawn or "it does not say what was measured")
     observed = _moment(_text(message, segment, 14))
     return Result(
         place=place,
@@ -135,12 +175,14 @@ def _result(message: Any, segment: Any, place: str, specimen: str, reported: dat
         value=value,
         unit=_text(message, segment, 6) or _text(message, segment, 6, 2),
         reference_range=_text(message, segment, 7),
-        flag=_text(message, segment, 8),
+        flag=next((text for one in _field(segment, 8) if read_flag(text := _component(message, one, 1))), ""),
         loinc=next((code for system, code in codes.items() if system in LOINC_SYSTEMS), ""),
         specimen=specimen,
         # Many laboratories put the time of their report here, which is not when the blood was drawn.
-        collected=observed if observed != reported else None,
+        collected=None if observed in reported else observed,
         source_id=_text(message, segment, 21),
+        status=STATUSES.get(status, FINAL),
+        withdrawn=withdrawn,
     )
 
 
@@ -150,12 +192,16 @@ def _value(message: Any, segment: Any, kind: str) -> str:
         parts = [_text(message, segment, 5, at) for at in (1, 2, 3, 4)]
         return "".join(parts)
     if kind in CODED:
-        return _text(message, segment, 5, 2) or _text(message, segment, 5)
-    return "; ".join(filter(None, (_repetition(message, item) for item in _field(segment, 5))))
+        # Its text, the alternative one, as it was written, the code alone.
+        return "; ".join(
+            next(filter(None, (_component(message, one, at) for at in (2, 5, 9, 1))), "") for one in _field(segment, 5)
+        )
+    return "; ".join(_repetitions(message, segment, 5))
 
 
-def _repetition(message: Any, repetition: Any) -> str:
-    return str(message.unescape(str(repetition))).strip()
+def _repetitions(message: Any, segment: Any, number: int) -> list[str]:
+    """The repetitions of a field that say something, each as it is written."""
+    return [text for one in _field(segment, number) if (text := _plain(message, one))]
 
 
 def _field(segment: Any, number: int) -> Any:
@@ -165,12 +211,28 @@ def _field(segment: Any, number: int) -> Any:
 def _text(message: Any, segment: Any, number: int, component: int = 1) -> str:
     """A component of the first repetition of a field, "" if it is not there."""
     repetitions = _field(segment, number)
-    if not repetitions:
-        return ""
-    first = repetitions[0]
-    if isinstance(first, str):
-        return _repetition(message, first) if component == 1 else ""
-    return _repetition(message, first[component - 1]) if component <= len(first) else ""
+    return _component(message, repetitions[0], component) if repetitions else ""
+
+
+def _component(message: Any, repetition: Any, component: int) -> str:
+    if isinstance(repetition, str):
+        return _plain(message, repetition) if component == 1 else ""
+    return _plain(message, repetition[component - 1]) if component <= len(repetition) else ""
+
+
+def _plain(message: Any, text: Any) -> str:
+    """A text without escapes: separators and breaks of lines as what they are, highlighting not at all."""
+    _, field, repetition, component, subcomponent = message.separators
+    signs = {"F": field, "R": repetition, "S": component, "T": subcomponent, "E": message.esc}
+
+    def meant(found: re.Match[str]) -> str:
+        code = found[1]
+        if code.startswith("X") and HEXADECIMAL.fullmatch(code[1:]):
+            return _decode(bytes.fromhex(code[1:]))
+        return "\n" if code.startswith((".br", ".sp", ".ce")) else signs.get(code, "")
+
+    mark = re.escape(message.esc)
+    return re.sub(f"{mark}([^{mark}]*){mark}", meant, str(text)).strip()
 
 
 def _moment(text: str) -> date | None:

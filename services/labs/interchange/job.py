@@ -65,8 +65,7 @@ class LabImportRunner:
         async with self._database.transaction() as connection:
             await connection.execute(LOCK, {"user_id": attempt.user_id})
             writer = Writer(connection, attempt.user_id, attempt.import_id, aliases, account)
-            for panel in panels:
-                await writer.store(panel)
+            await writer.store(panels)
             await self._attempts.set(
                 connection,
                 attempt,

@@ -25,10 +25,15 @@ FIRST_DAY = date(1900, 1, 1)
 # No zone is further from UTC.
 FURTHEST_WEST, FURTHEST_EAST = timedelta(hours=-12), timedelta(hours=14)
 # A result's texts and how long they may be (panels.proto): what is longer is none of these.
-_LONGEST = {"name": 200, "value": 200, "unit": 60, "reference_range": 200}
+_LONGEST = {"name": 200, "value": 200, "unit": 60}
+_LONGEST_RANGE, _LONGEST_COMMENT = 200, 4000
 _LOINC = re.compile(r"[0-9]{1,7}-[0-9]")
 # No column of text holds these: control characters, and halves of surrogate pairs.
 _UNSTORABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+# The vital signs of https://hl7.org/fhir/R4/observation-vitalsigns.html, which no laboratory measures.
+_VITAL_SIGNS = frozenset(
+    {"85353-1", "9279-1", "8867-4", "8310-5", "8302-2", "9843-4", "29463-7", "39156-5", "85354-9", "8480-6", "8462-4"}
+)
 
 
 class Options(NamedTuple):
@@ -48,6 +53,7 @@ class Account:
     updated: int = 0
     unchanged: int = 0
     kept: int = 0
+    withdrawn: int = 0
     panels_stored: int = 0
     days: set[date] = field(default_factory=set)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -73,6 +79,7 @@ class Account:
             "records_updated": self.updated,
             "records_unchanged": self.unchanged,
             "records_kept": self.kept,
+            "records_withdrawn": self.withdrawn,
             "records_rejected": self.rejected.total(),
             "rejected_by_reason": dict(self.rejected),
             "rejections": self.rejections,
@@ -85,10 +92,15 @@ class Account:
 
 
 class Panel(NamedTuple):
-    """One panel to store: the columns of its header, and its markers as entered, with where each stands."""
+    """One panel to store: the columns of its header, and its markers as entered, with where each stands.
+
+    `withdrawn` are results that the laboratory takes back, as entered but for a
+    value, each with its reason.
+    """
 
     header: dict[str, Any]
     markers: list[dict[str, Any]]
+    withdrawn: list[dict[str, Any]]
 
 
 def prepare(
@@ -101,19 +113,18 @@ def prepare(
     comma = uses_decimal_comma(texts)
     for report in reports:
         for fault in report.rejected:
-            account.reject(_clean(fault.place, 200), "not_readable", fault.reason)
-        readable = [
-            (result, kept) for result in report.results if (kept := _readable(result, comma, account)) is not None
-        ]
+            account.reject(_clean(fault.place, 200), fault.kind, fault.reason)
+        readable = [kept for result in report.results if (kept := _readable(result, comma, account)) is not None]
         try:
             header = _header(report, options)
         except _NoDay as error:
-            for result, _ in readable:
-                account.reject(_clean(result.place, 200), error.reason, str(error))
+            for marker in readable:
+                account.reject(marker["source_place"], error.reason, str(error))
             continue
         if readable:
-            _tell_doubts(readable, aliases, account)
-            yield Panel(header, [kept for _, kept in readable])
+            markers = [marker for marker in readable if not marker["withdrawn"]]
+            _tell_doubts(markers, aliases, account)
+            yield Panel(header, markers, [marker for marker in readable if marker["withdrawn"]])
 
 
 def _readable(result: Result, comma: bool, account: Account) -> dict[str, Any] | None:
@@ -127,11 +138,22 @@ def _readable(result: Result, comma: bool, account: Account) -> dict[str, Any] |
     if not said["name"]:
         account.reject(place, "not_readable", "it does not say what was measured")
         return None
+    if result.loinc in _VITAL_SIGNS:
+        account.reject(place, "no_lab_result", "it is a vital sign")
+        return None
     try:
-        read_result(said["value"], decimal_comma=comma)
+        if not result.withdrawn:
+            read_result(said["value"], decimal_comma=comma)
     except NoResult:
         account.reject(place, "no_result", "it says that there is no result")
         return None
+    limits, note = _clean(result.reference_range), result.note
+    if len(limits) > _LONGEST_RANGE:
+        # An explanation of the ranges, whose reader it has to tell which one holds.
+        limits, note = "", f"{note}\n{limits}"
+    comment = _comment(note)
+    if len(comment) > _LONGEST_COMMENT:
+        account.doubt(place, "comment_cut", f"only the first {_LONGEST_COMMENT} characters of its comment are kept")
     return {
         "biomarker": None,
         "raw_name": said["name"],
@@ -140,13 +162,22 @@ def _readable(result: Result, comma: bool, account: Account) -> dict[str, Any] |
         "loinc_code": result.loinc if _LOINC.fullmatch(result.loinc) else None,
         "value": said["value"],
         "unit": said["unit"] or None,
-        "ref_range_text": said["reference_range"] or None,
+        "ref_range_text": limits or None,
         # "N" and "within limits" are no flags.
         "flag": read_flag(result.flag) or None,
         "decimal_comma": comma,
         "source_id": _clean(result.source_id, 200) or None,
         "source_place": place,
+        "lab_comment": comment[:_LONGEST_COMMENT] or None,
+        "status": result.status,
+        "withdrawn": result.withdrawn,
     }
+
+
+def _comment(text: str) -> str:
+    """A comment as it is stored: its lines without what no column holds, and without blanks around."""
+    lines = (" ".join(_UNSTORABLE.sub(" ", line).split()) for line in text.splitlines())
+    return "\n".join(lines).strip()
 
 
 def _clean(text: str, longest: int | None = None) -> str:
@@ -182,6 +213,7 @@ def _header(report: Report, options: Options) -> dict[str, Any]:
         "specimen_id": _clean(report.specimen_id, 100) or None,
         "source_system": _clean(report.source_system, 200) or None,
         "source_id": _clean(report.source_id, 200) or None,
+        "lab_comment": _comment(report.note)[:_LONGEST_COMMENT] or None,
     }
 
 
@@ -197,9 +229,9 @@ def _moment(moment: date | None, options: Options) -> tuple[date | None, datetim
         return there.date(), None
 
 
-def _tell_doubts(readable: list[tuple[Result, dict[str, Any]]], aliases: Mapping[str, str], account: Account) -> None:
+def _tell_doubts(markers: Iterable[dict[str, Any]], aliases: Mapping[str, str], account: Account) -> None:
     """Finds markers whose code says another one than their name; those stay as printed."""
-    for _, marker in readable:
+    for marker in markers:
         if marker["loinc_code"] and _disagrees(marker, aliases):
             marker["biomarker"] = ""
             account.doubt(

@@ -1,35 +1,104 @@
-"""Storing an import's panels.
+"""Storing an import's panels: some hundreds at a time, each step of them in one statement.
 
-A panel is the same as one that is there by its day and time, laboratory, name
-and specimen; a marker by what the panel knows it by (reading.py), or by what is
-printed, where the dictionary has learnt its name since. What an import brought,
-a later one may change; what a person entered or corrected, and what the
-laboratory reported later, stays. Rows that change are copied before.
+What becomes of them is merge.py's to say. Rows that change are copied before.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import Any
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.kit.database import changed_at, uuid7
-from services.labs.interchange.prepare import Account, Panel, match_of
+from services.kit.database import changed_at
+from services.kit.recordset import payload, recordset
+from services.kit.resources import Resource
+from services.labs.interchange.merge import (
+    LATER,
+    NAMES,
+    RESULT,
+    SAME_PANEL,
+    Changes,
+    Merge,
+    Row,
+    StoredPanel,
+    same_panel,
+)
+from services.labs.interchange.prepare import Account, Panel
 from services.labs.interchange.tables import lab_import_changes
-from services.labs.panels.reading import read_markers
-from services.labs.panels.store import PANELS, person_of
+from services.labs.panels.store import MARKERS, OF_THE_PERSON, PANELS, WRITTEN
 from services.labs.panels.tables import blood_markers, blood_panels
-from services.labs.units import UnitRefused, units_of
 
 LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('lab-imports:' || :user_id, 0))")
-SAME_PANEL = ("collected_date", "lab_name", "panel_name", "specimen_id", "collected_at")
-# In these a corrected result differs. A LOINC code that only one of the two has says nothing against the other.
-RESULT = ("comparator", "value_numeric", "value_text", "unit", "ref_range_text", "flag")
-NAMES = ("raw_name", "specimen", "sub_panel", "loinc_code")
-_PROVENANCE = ("source_id", "source_place")
+# So many are in memory twice, and wait for one statement.
+PANELS_AT_ONCE, MARKERS_AT_ONCE = 500, 5000
+_HEADER = (*SAME_PANEL, "reported_at", "lab_provider", "lab_comment", "source_system", "source_id")
+_MARKER = (*WRITTEN, "source_id", "source_place")
+# Not named as the columns, which SQLAlchemy keeps for the values of an UPDATE.
+_OWNER = sa.cast(sa.bindparam("owner", type_=sa.Text), sa.Uuid)
+_IMPORT = sa.cast(sa.bindparam("writer", type_=sa.Text), sa.Uuid)
+_IDS = sa.any_(sa.cast(sa.bindparam("ids", type_=ARRAY(sa.Text)), ARRAY(sa.Uuid)))
+
+
+def _insert(table: sa.Table, names: Sequence[str]) -> sa.Insert:
+    incoming = recordset(table, names)
+    rows = sa.select(*(incoming.c[name] for name in names), _OWNER, _IMPORT)
+    return sa.insert(table).from_select([*names, "user_id", "import_id"], rows)
+
+
+def _update(table: sa.Table, names: Sequence[str]) -> sa.Update:
+    incoming = recordset(table, ["id", *names])
+    values = {name: incoming.c[name] for name in names}
+    return (
+        sa.update(table)
+        .where(table.c.user_id == _OWNER, table.c.id == incoming.c.id)
+        .values({**values, "import_id": _IMPORT, "updated_at": changed_at(table)})
+    )
+
+
+def _remember(table: sa.Table) -> sa.Insert:
+    """Copies rows that this import is about to change; its own need no copy."""
+    content = sa.func.to_jsonb(sa.literal_column(table.name))
+    copies = sa.select(table.c.user_id, _IMPORT, sa.literal(table.name), table.c.id, content).where(
+        table.c.user_id == _OWNER, table.c.id == _IDS, table.c.import_id != _IMPORT
+    )
+    names = ["user_id", "import_id", "table_name", "row_id", "before"]
+    return insert(lab_import_changes).from_select(names, copies).on_conflict_do_nothing()
+
+
+_PANELS_OF_DAYS = (
+    sa.select(*(blood_panels.c[name] for name in ("id", *SAME_PANEL, *LATER, *OF_THE_PERSON, "import_id")))
+    .where(
+        blood_panels.c.user_id == _OWNER,
+        blood_panels.c.collected_date == sa.any_(sa.bindparam("days", type_=ARRAY(sa.Date))),
+        blood_panels.c.deleted_at.is_(None),
+    )
+    .with_for_update()
+)
+# What is deleted and still an import's, the laboratory has taken back.
+_MARKERS_OF_PANELS = (
+    sa.select(
+        *(blood_markers.c[name] for name in ("id", "panel_id", "marker_key", "import_id", "deleted_at")),
+        *(blood_markers.c[name] for name in (*NAMES, *RESULT, "lab_comment")),
+    )
+    .where(
+        blood_markers.c.user_id == _OWNER,
+        blood_markers.c.panel_id == _IDS,
+        sa.or_(blood_markers.c.deleted_at.is_(None), blood_markers.c.import_id.is_not(None)),
+    )
+    .order_by(blood_markers.c.id)
+)
+_WITHDRAW = (
+    sa.update(blood_markers)
+    .where(blood_markers.c.user_id == _OWNER, blood_markers.c.id == _IDS)
+    .values(deleted_at=sa.func.now(), import_id=_IMPORT, updated_at=changed_at(blood_markers))
+)
+_REMEMBER = {table: _remember(table) for table in (blood_panels, blood_markers)}
+_NEW_PANELS = _insert(blood_panels, ["id", *_HEADER])
+_CHANGED_PANELS = _update(blood_panels, LATER)
+_NEW_MARKERS = _insert(blood_markers, ["id", "panel_id", "collected_date", *_MARKER])
+_CHANGED_MARKERS = _update(blood_markers, _MARKER)
 
 
 class Writer:
@@ -39,156 +108,72 @@ class Writer:
         self, connection: AsyncConnection, user_id: str, import_id: str, aliases: Mapping[str, str], account: Account
     ) -> None:
         self._connection = connection
-        self._user_id = UUID(user_id)
         self._import_id = UUID(import_id)
         self._aliases = aliases
         self._account = account
+        self._own = {"owner": user_id, "writer": import_id}
 
-    async def store(self, incoming: Panel) -> None:
-        """Stores one panel."""
-        self._account.days.add(incoming.header["collected_date"])
-        panel = await self._same_panel(incoming.header)
-        is_older = False
-        if panel is None:
-            panel = await PANELS.insert(self._connection, {**incoming.header, "import_id": self._import_id})
-            self._account.panels_stored += 1
-        else:
-            reported_at = incoming.header["reported_at"]
-            is_older = bool(
-                reported_at and panel.HasField("reported_at") and reported_at.timestamp() < panel.reported_at.seconds
-            )
-            if not is_older:
-                await self._take_header(panel, incoming.header)
-        rows = read_markers(incoming.markers, person_of(panel), self._aliases)
-        await self._store_markers(panel, incoming.markers, rows, is_older=is_older)
+    async def store(self, panels: Sequence[Panel]) -> None:
+        """Stores panels in their order."""
+        for chunk in _chunks(panels):
+            merge = Merge(await self._stored(chunk), self._import_id, self._aliases, self._account)
+            # Reading and matching so many takes a tenth of a second, in which the worker has other things to do.
+            await asyncio.to_thread(merge.take, chunk)
+            await self._write(merge.changes)
 
-    async def _same_panel(self, header: Mapping[str, Any]) -> Any:
-        table = blood_panels.c
-        same = [table[name].is_not_distinct_from(sa.cast(header[name], table[name].type)) for name in SAME_PANEL]
-        statement = sa.select(sa.cast(table.id, sa.Text)).where(
-            table.user_id == self._user_id, table.deleted_at.is_(None), *same
-        )
-        known = (await self._connection.execute(statement)).scalar()
-        return await PANELS.lock(self._connection, known, "") if known else None
+    async def _stored(self, chunk: Sequence[Panel]) -> list[StoredPanel]:
+        """The panels of the days, locked, and of those that the chunk has too, the markers."""
+        days = sorted({panel.header["collected_date"] for panel in chunk})
+        found = (await self._connection.execute(_PANELS_OF_DAYS, {**self._own, "days": days})).mappings()
+        incoming = {same_panel(panel.header) for panel in chunk}
+        # SQLAlchemy's names are texts of a kind that JSON does not take.
+        there = ({str(name): row[name] for name in row} for row in found)
+        headers = [row for row in there if same_panel(row) in incoming]
+        ids = [str(header["id"]) for header in headers]
+        markers = (await self._connection.execute(_MARKERS_OF_PANELS, {**self._own, "ids": ids})).mappings()
+        assert PANELS.sealed
+        assert MARKERS.sealed
+        panels = {row["id"]: StoredPanel(row) for row in await PANELS.sealed.open_rows(self._connection, headers)}
+        for row in await MARKERS.sealed.open_rows(self._connection, [dict(row) for row in markers]):
+            panel = panels[row["panel_id"]]
+            of_it = panel.markers if row["deleted_at"] is None else panel.withdrawn
+            of_it.put(row)
+        return list(panels.values())
 
-    async def _take_header(self, panel: Any, header: Mapping[str, Any]) -> None:
-        """What a later report says of a panel that an import brought."""
-        table = blood_panels.c
-        said = {name: header[name] for name in ("reported_at", "lab_provider") if header[name] is not None}
-        differs = [table[name].is_distinct_from(sa.cast(value, table[name].type)) for name, value in said.items()]
-        is_it = (table.user_id == self._user_id) & (table.id == UUID(panel.id)) & table.import_id.is_not(None)
-        if not differs:
-            return
-        changed = sa.and_(is_it, sa.or_(*differs))
-        await self._remember(blood_panels, changed)
-        values = {**said, "import_id": self._import_id, "updated_at": changed_at(blood_panels)}
-        await self._connection.execute(sa.update(blood_panels).where(changed).values(values))
+    async def _write(self, changes: Changes) -> None:
+        await self._remember(blood_panels, changes.changed_panels)
+        await self._remember(blood_markers, [*changes.changed, *changes.withdrawn])
+        await self._send(PANELS, _NEW_PANELS, list(changes.new_panels.values()))
+        await self._send(PANELS, _CHANGED_PANELS, list(changes.changed_panels.values()))
+        if changes.withdrawn:
+            await self._connection.execute(_WITHDRAW, {**self._own, "ids": list(map(str, changes.withdrawn))})
+        alike = [row for row in changes.changed.values() if row["id"] not in changes.renamed]
+        await self._send(MARKERS, _CHANGED_MARKERS, alike)
+        for row in changes.changed.values():
+            # One after the other: a marker may take the key that another has just given up.
+            if row["id"] in changes.renamed:
+                await self._send(MARKERS, _CHANGED_MARKERS, [row])
+        await self._send(MARKERS, _NEW_MARKERS, list(changes.new.values()))
 
-    async def _store_markers(
-        self, panel: Any, entered: Sequence[Mapping[str, Any]], rows: Sequence[dict[str, Any]], *, is_older: bool
-    ) -> None:
-        stored = await self._stored(panel.id)
-        by_key = {row["marker_key"]: row for row in stored}
-        by_print = {_printed_name(row): row for row in stored}
-        seen: dict[Any, Mapping[str, Any]] = {}
-        new: list[dict[str, Any]] = []
-        changed: list[tuple[Mapping[str, Any], dict[str, Any]]] = []
-        for marker, row in zip(entered, rows, strict=True):
-            place = marker["source_place"]
-            row |= {name: marker[name] for name in _PROVENANCE}
-            known = by_key.get(row["marker_key"]) or by_print.get(_printed_name(row))
-            identity = known["id"] if known else row["marker_key"]
-            if earlier := seen.get(identity):
-                if _same(earlier, row):
-                    self._account.unchanged += 1
-                else:
-                    message = (
-                        f"the panel has this marker once, and {earlier['source_place']} has it with another result"
-                    )
-                    self._account.reject(place, "repeated", message)
-                continue
-            seen[identity] = row
-            self._tell_unknown(place, marker, row)
-            if known is None:
-                new.append(row)
-                self._account.stored += 1
-            elif _same(known, row):
-                self._account.unchanged += 1
-            elif known["import_id"] is None or is_older:
-                self._account.kept += 1
-            else:
-                changed.append((known, row))
-                self._account.updated += 1
-        await self._write(panel, new, changed)
+    async def _send(self, resource: Resource, statement: sa.Insert | sa.Update, rows: list[Row]) -> None:
+        assert resource.sealed
+        for start in range(0, len(rows), MARKERS_AT_ONCE):
+            some = await resource.sealed.seal_rows(self._connection, rows[start : start + MARKERS_AT_ONCE])
+            await self._connection.execute(statement, {**self._own, "rows": payload(some)})
 
-    def _tell_unknown(self, place: str, marker: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-        # What the code speaks against has been told.
-        if row["biomarker"] is not None or marker["biomarker"] is not None:
-            return
-        match = match_of(marker, self._aliases)
-        possible = [match.slug] if match.slug else [candidate.slug for candidate in match.candidates]
-        unit = row["unit"]
-        if unit and possible and not any(_accepts(slug, unit) for slug in possible):
-            self._account.doubt(place, "unit_unknown", "its unit is none of the marker's; it is kept as printed")
-        else:
-            self._account.doubt(
-                place, "marker_unknown", "the dictionary does not know it for sure; it is kept as printed"
-            )
-
-    async def _stored(self, panel_id: str) -> list[Any]:
-        table = blood_markers.c
-        names = ("id", "marker_key", "import_id", *NAMES, *RESULT)
-        statement = sa.select(*(table[name] for name in names)).where(
-            table.user_id == self._user_id, table.panel_id == UUID(panel_id), table.deleted_at.is_(None)
-        )
-        return list((await self._connection.execute(statement)).mappings())
-
-    async def _write(
-        self, panel: Any, new: Sequence[dict[str, Any]], changed: Sequence[tuple[Mapping[str, Any], dict[str, Any]]]
-    ) -> None:
-        table = blood_markers.c
-        for known, row in changed:
-            is_it = (table.user_id == self._user_id) & (table.id == known["id"])
-            await self._remember(blood_markers, is_it)
-            values = {**row, "import_id": self._import_id, "updated_at": changed_at(blood_markers)}
-            await self._connection.execute(sa.update(blood_markers).where(is_it).values(values))
-        if new:
-            of_panel = {
-                "user_id": self._user_id,
-                "panel_id": UUID(panel.id),
-                "collected_date": date.fromisoformat(panel.collected_date),
-                "import_id": self._import_id,
-            }
-            rows = [{"id": uuid7(), **row, **of_panel} for row in new]
-            # Asked for an answer, it is one statement, and one row of the audit trail.
-            await self._connection.execute(sa.insert(blood_markers).returning(table.id), rows)
-
-    async def _remember(self, table: sa.Table, which: sa.ColumnElement[bool]) -> None:
-        """Copies rows that this import is about to change; its own need no copy."""
-        copies = sa.select(
-            table.c.user_id,
-            sa.literal(self._import_id),
-            sa.literal(table.name),
-            table.c.id,
-            sa.func.to_jsonb(sa.literal_column(table.name)),
-        ).where(which, table.c.import_id != self._import_id)
-        names = ["user_id", "import_id", "table_name", "row_id", "before"]
-        await self._connection.execute(insert(lab_import_changes).from_select(names, copies).on_conflict_do_nothing())
+    async def _remember(self, table: sa.Table, ids: Collection[UUID]) -> None:
+        if ids:
+            await self._connection.execute(_REMEMBER[table], {**self._own, "ids": list(map(str, ids))})
 
 
-def _accepts(slug: str, unit: str) -> bool:
-    try:
-        units_of(slug).read(unit)
-    except UnitRefused:
-        return False
-    return True
-
-
-def _printed_name(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    return row["raw_name"].lower(), row["specimen"] or "", row["unit"] or ""
-
-
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    coded = not (one["loinc_code"] and other["loinc_code"]) or one["loinc_code"] == other["loinc_code"]
-    names = (name for name in NAMES if name != "loinc_code")
-    return coded and all(one[name] == other[name] for name in (*names, *RESULT))
+def _chunks(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
+    chunk: list[Panel] = []
+    markers = 0
+    for panel in panels:
+        if chunk and (len(chunk) >= PANELS_AT_ONCE or markers + len(panel.markers) > MARKERS_AT_ONCE):
+            yield chunk
+            chunk, markers = [], 0
+        chunk.append(panel)
+        markers += len(panel.markers)
+    if chunk:
+        yield chunk

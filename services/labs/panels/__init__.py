@@ -75,7 +75,9 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
                 )
                 return pb.AddBloodMarkersResponse(markers=markers)
 
-            return await once(connection, IDEMPOTENCY_KEYS, request, pb.AddBloodMarkersResponse, work)
+            assert MARKERS.sealed
+            key = await MARKERS.sealed.key(connection) if request.request_id else None
+            return await once(connection, IDEMPOTENCY_KEYS, request, pb.AddBloodMarkersResponse, work, key)
 
     async def UpdateBloodPanel(
         self, request: pb.UpdateBloodPanelRequest, context: Context

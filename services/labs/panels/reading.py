@@ -59,6 +59,11 @@ def read_markers(
     return rows
 
 
+def marker_key(slug: str | None, entered: Mapping[str, Any]) -> str:
+    """What a panel knows a marker by: the biomarker, else the name and the specimen as printed."""
+    return slug or f"~{entered['raw_name'].lower()}~{entered.get('specimen') or ''}"
+
+
 @dataclass
 class _Read:
     """One marker, read as far as that goes without its biomarker."""
@@ -119,7 +124,7 @@ class _Read:
             # 0 is a confidence too.
             "parse_confidence": self.entered.get("parse_confidence"),
             "biomarker": slug,
-            "marker_key": slug or f"~{self.entered['raw_name'].lower()}~{self.entered.get('specimen') or ''}",
+            "marker_key": marker_key(slug, self.entered),
             "decimal_comma": self.comma,
             "unit": self.unit or None,
             "flag": self.flag or self.result.flag or None,

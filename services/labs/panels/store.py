@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import orjson
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
@@ -15,6 +14,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from services.kit.caller import current
 from services.kit.database import changed_at, uuid7_texts
 from services.kit.errors import ServiceError, Violation
+from services.kit.recordset import payload, recordset
 from services.kit.resources import Resource
 from services.labs.base import IDEMPOTENCY_KEYS
 from services.labs.panels.judge import Person
@@ -29,9 +29,9 @@ PANELS = Resource(
     order_by=("collected_date", "id"),
     date_column="collected_date",
     filters=("lab_name",),
-    heavy=("notes",),
+    heavy=("notes", "lab_comment"),
     idempotency_keys=IDEMPOTENCY_KEYS,
-    encrypted=("notes",),
+    encrypted=("notes", "lab_comment"),
     provenance=("import_id",),
 )
 MARKERS = Resource(
@@ -42,6 +42,7 @@ MARKERS = Resource(
     date_column="collected_date",
     filters=("panel_id", "biomarker"),
     hidden=("marker_key", "decimal_comma"),
+    encrypted=("lab_comment",),
     provenance=("import_id",),
 )
 # What panels are the same by, besides their day.
@@ -53,7 +54,8 @@ _DERIVED = (
     *("ref_range_low", "ref_range_high", "range_source", "own_flag", "in_range"),
     *("optimal_low", "optimal_high", "in_optimal"),
 )
-_WRITTEN = (*ENTERED, *_DERIVED)
+# Of a marker all that is written but its place.
+WRITTEN = (*ENTERED, *_DERIVED, "lab_comment")
 
 
 def person_of(panel: Any) -> Person:
@@ -70,11 +72,16 @@ def read(
     (`known_aliases`).
     """
     try:
-        return read_markers(entered, person_of(panel), aliases, place)
+        rows = read_markers(entered, person_of(panel), aliases, place)
     except Unreadable as error:
         violations = error.violations
         text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
         raise ServiceError("INVALID_FIELD", text, violations=violations) from None
+    # Nothing follows from a comment.
+    return [
+        row | {"lab_comment": marker["lab_comment"]} if "lab_comment" in marker else row
+        for row, marker in zip(rows, entered, strict=True)
+    ]
 
 
 async def save_panel(connection: AsyncConnection, values: Mapping[str, Any], *, override: bool) -> Any:
@@ -111,34 +118,33 @@ async def _same(connection: AsyncConnection, values: Mapping[str, Any]) -> str |
 
 
 def _writer(*, override: bool) -> ReturningInsert[Any]:
-    columns = [sa.column(name, blood_markers.c[name].type) for name in ("id", *_WRITTEN)]
-    payload: Any = sa.cast(sa.bindparam("rows", type_=sa.Text), sa.JSON)
-    incoming = (
-        sa.func.json_to_recordset(payload).table_valued(*columns, name="incoming").render_derived(with_types=True)
-    )
+    incoming = recordset(blood_markers, ("id", *WRITTEN))
     of_panel = {
         "user_id": sa.cast(sa.bindparam("user_id", type_=sa.Text), sa.Uuid),
         "panel_id": sa.cast(sa.bindparam("panel_id", type_=sa.Text), sa.Uuid),
         "collected_date": sa.cast(sa.bindparam("collected_date", type_=sa.Text), sa.Date),
     }
     statement = insert(blood_markers).from_select(
-        ["id", *_WRITTEN, *of_panel],
-        sa.select(*(incoming.c[name] for name in ("id", *_WRITTEN)), *of_panel.values()),
+        ["id", *WRITTEN, *of_panel],
+        sa.select(*(incoming.c[name] for name in ("id", *WRITTEN)), *of_panel.values()),
     )
     same: Any = {
         "index_elements": ["user_id", "panel_id", "marker_key"],
         "index_where": blood_markers.c.deleted_at.is_(None),
     }
     if override:
-        new: dict[str, Any] = {name: statement.excluded[name] for name in _WRITTEN}
+        new: dict[str, Any] = {name: statement.excluded[name] for name in WRITTEN}
         new["updated_at"] = changed_at(blood_markers)
         # Another result is no longer the import's; one that is only judged again is.
-        same_result = [blood_markers.c[name].is_not_distinct_from(new[name]) for name in ("value", "unit")]
-        new["import_id"] = sa.case((sa.and_(*same_result), blood_markers.c.import_id))
+        same_result = sa.and_(*(blood_markers.c[name].is_not_distinct_from(new[name]) for name in ("value", "unit")))
+        new["import_id"] = sa.case((same_result, blood_markers.c.import_id))
+        # What the laboratory says of a result, it says of that one.
+        kept = sa.case((same_result, blood_markers.c.lab_comment))
+        new["lab_comment"] = sa.func.coalesce(statement.excluded.lab_comment, kept)
         statement = statement.on_conflict_do_update(**same, set_=new)
     else:
         statement = statement.on_conflict_do_nothing(**same)
-    return statement.returning(*MARKERS.rows.columns(MARKERS.rows.names), blood_markers.c.marker_key)
+    return statement.returning(blood_markers.c.marker_key, *MARKERS.columns)
 
 
 _WRITERS = {override: _writer(override=override) for override in (False, True)}
@@ -154,22 +160,40 @@ async def save_markers(
     """
     if not rows:
         return []
+    assert MARKERS.sealed
     last = {row["marker_key"]: row for row in rows}
     if len(last) < len(rows) and not override:
         raise _repeats(rows)
+    known: dict[str, str] = {}
+    if override and any(row.get("lab_comment") for row in rows):
+        known = await _ids(connection, panel.id, list(last))
     ids = uuid7_texts(len(last))
-    content = [{"id": new, **row} for new, row in zip(ids, last.values(), strict=True)]
+    content = [{**row, "id": known.get(key, new)} for new, (key, row) in zip(ids, last.items(), strict=True)]
     parameters = {
-        "rows": orjson.dumps(content, default=str).decode(),
+        "rows": payload(await MARKERS.sealed.seal_rows(connection, content)),
         "user_id": current().subject,
         "panel_id": panel.id,
         "collected_date": panel.collected_date,
     }
     stored = (await connection.execute(_WRITERS[override], parameters)).all()
-    markers = {row[-1]: MARKERS.rows.read(row) for row in stored}
+    key = MARKERS.sealed.key_in(connection, stored[0][-1]) if stored else None
+    markers = {row[0]: MARKERS.rows.read(row[1:], key) for row in stored}
     if missing := [number for number, row in enumerate(rows) if row["marker_key"] not in markers]:
         raise _marker_error([Violation(f"markers[{number}]", "is in the panel already") for number in missing])
     return [markers[row["marker_key"]] for row in rows]
+
+
+async def _ids(connection: AsyncConnection, panel_id: str, marker_keys: list[str]) -> dict[str, str]:
+    """The ids of markers that the panel has, which stay theirs: what is encrypted is bound to its row. Locks them."""
+    table = blood_markers.c
+    statement = sa.select(table.marker_key, sa.cast(table.id, sa.Text).label("id")).where(
+        table.user_id == UUID(current().subject),
+        table.panel_id == UUID(panel_id),
+        table.marker_key == sa.any_(sa.cast(marker_keys, ARRAY(sa.Text))),
+        table.deleted_at.is_(None),
+    )
+    found = await connection.execute(statement.with_for_update())
+    return {row.marker_key: row.id for row in found}
 
 
 def _repeats(rows: Sequence[Mapping[str, Any]]) -> ServiceError:

@@ -25,6 +25,7 @@ blood_panels = sa.Table(
     sa.Column("import_id", sa.Uuid),
     sa.Column("source_system", sa.Text),
     sa.Column("source_id", sa.Text),
+    sa.Column("lab_comment", sa.LargeBinary),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.PrimaryKeyConstraint("user_id", "id"),
     # What a marker refers to, so that its date is its panel's.
@@ -97,6 +98,7 @@ blood_markers = sa.Table(
     sa.Column("import_id", sa.Uuid),
     sa.Column("source_id", sa.Text),
     sa.Column("source_place", sa.Text),
+    sa.Column("lab_comment", sa.LargeBinary),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.PrimaryKeyConstraint("user_id", "id"),
     sa.ForeignKeyConstraint(

@@ -29,7 +29,7 @@ _BEFORE = Statement(
     .limit(1)
 )
 _MARKERS = Statement(
-    sa.select(*MARKERS.rows.columns(MARKERS.rows.names), blood_markers.c.marker_key).where(
+    sa.select(blood_markers.c.marker_key, *MARKERS.columns).where(
         blood_markers.c.user_id == _OWNER,
         blood_markers.c.panel_id.in_(
             [sa.cast(sa.bindparam(name, type_=sa.Text), sa.Uuid) for name in ("earlier", "later")]
@@ -46,10 +46,10 @@ async def compare(database: Database, request: pb.CompareBloodPanelsRequest) -> 
     earlier = await _panel(database, earlier_id) if earlier_id else None
     parameters = {"user_id": current().subject, "earlier": earlier_id or None, "later": later.id}
     pairs: dict[str, dict[str, Any]] = {}
-    for row in await database.fetch(_MARKERS, parameters):
-        marker = MARKERS.rows.read(row)
+    rows = await database.fetch(_MARKERS, parameters)
+    for (key, *_), marker in zip(rows, MARKERS.messages(database, [row[1:] for row in rows]), strict=True):
         side = "later" if marker.panel_id == later.id else "earlier"
-        pairs.setdefault(row[-1], {})[side] = marker
+        pairs.setdefault(key, {})[side] = marker
     compared = [_compared(pair) for pair in pairs.values()]
     return pb.CompareBloodPanelsResponse(earlier=earlier, later=later, markers=sorted(compared, key=_place))
 

@@ -21,7 +21,7 @@ _NEWEST = (
     .subquery()
 )
 _OUT_OF_RANGE = Statement(
-    sa.select(*MARKERS.rows.columns(MARKERS.rows.names))
+    sa.select(*MARKERS.columns)
     .where(
         blood_markers.c.user_id == _OWNER,
         blood_markers.c.id.in_(sa.select(_NEWEST.c.id).where(_NEWEST.c.in_range.is_(False))),
@@ -33,4 +33,4 @@ _OUT_OF_RANGE = Statement(
 async def out_of_range(database: Database) -> list[Any]:
     """The newest results of markers that are out of range, the newest first."""
     rows = await database.fetch(_OUT_OF_RANGE, {"user_id": current().subject})
-    return [MARKERS.rows.read(row) for row in rows]
+    return MARKERS.messages(database, rows)

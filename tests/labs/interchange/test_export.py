@@ -39,10 +39,11 @@ HEADER: dict[str, Any] = {
     "lab_provider": None,
     "panel_name": None,
     "specimen_id": None,
+    "lab_comment": None,
 }
 SAME = (
     *("raw_name", "specimen", "sub_panel", "comparator", "value_numeric", "value_text", "unit", "ref_range_text"),
-    *("flag", "biomarker", "value_canonical", "ref_range_low", "ref_range_high", "in_range"),
+    *("flag", "biomarker", "value_canonical", "ref_range_low", "ref_range_high", "in_range", "lab_comment"),
 )
 
 
@@ -61,7 +62,11 @@ async def exported(who: As, **bounds: str) -> dict[str, Any]:
 
 def rows_of(entered: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = read_markers(entered, Person(), {})
-    return [{"id": UUID(int=10 + number), **row} for number, row in enumerate(rows)]
+    comments = [marker.get("lab_comment") for marker in entered]
+    return [
+        {"id": UUID(int=10 + number), **row, "lab_comment": comment}
+        for number, (row, comment) in enumerate(zip(rows, comments, strict=True))
+    ]
 
 
 def back(header: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[Panel, list[dict[str, Any]]]:
@@ -71,7 +76,8 @@ def back(header: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[Panel, lis
     account = Account()
     (panel,) = prepare(fhir.read(bundle), OPTIONS, {}, account)
     assert not account.rejections
-    return panel, read_markers(panel.markers, Person(), {})
+    rows = read_markers(panel.markers, Person(), {})
+    return panel, [row | {"lab_comment": said["lab_comment"]} for row, said in zip(rows, panel.markers, strict=True)]
 
 
 words = st.text(st.characters(categories=["L", "Nd"], include_characters=" -/%"), min_size=1, max_size=40).map(
@@ -88,6 +94,7 @@ def is_result(text: str) -> bool:
     return True
 
 
+comments = st.lists(named, min_size=1, max_size=3).map("\n".join)
 numbers = st.builds("{}{}".format, st.sampled_from(["", "<", "<=", ">", ">= "]), st.decimals(0, 10**6, places=3))
 entered_markers = st.fixed_dictionaries(
     {
@@ -100,12 +107,14 @@ entered_markers = st.fixed_dictionaries(
         "sub_panel": named,
         "ref_range_text": st.sampled_from(["70-99", "<5.0", ">=60", "Not Estab.", "Negative", "3.4 - 10.8 mg/dL"]),
         "flag": st.sampled_from(["H", "L", "A", "HH", "critical low"]),
+        "lab_comment": comments,
     },
 )
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 maybe_named = st.one_of(st.none(), named)
 headers = st.fixed_dictionaries(
     dict.fromkeys(("lab_name", "lab_provider", "panel_name", "specimen_id"), maybe_named)
+    | {"lab_comment": st.one_of(st.none(), comments)}
     | {"reported_at": st.one_of(st.none(), moments), "collected_at": st.one_of(st.none(), moments)}
 )
 

@@ -71,9 +71,7 @@ def test_an_oru_message() -> None:
     assert first.collected == datetime(2024, 2, 20, 8, tzinfo=timezone(timedelta(hours=1)))
     assert first.reported == datetime(2024, 2, 20, 14, 30)  # noqa: DTZ001
     glucose, egfr, remark = first.results
-    assert glucose == Result(
-        "message 1, OBX 1", "Glucose", "95", "mg/dL", "70-99", flag="N", loinc="2345-7", specimen="SER"
-    )
+    assert glucose == Result("message 1, OBX 1", "Glucose", "95", "mg/dL", "70-99", loinc="2345-7", specimen="SER")
     assert (egfr.value, egfr.note) == (">60", "Formula|method: CKD-EPI 2021")
     assert (remark.value, remark.loinc) == ("first; second", "")
     assert (second.collected, [r.value for r in second.results]) == (date(2024, 2, 19), ["Yellow"])
@@ -144,12 +142,13 @@ def test_a_report_with_its_observations() -> None:
         ("HDL", "55"),
         ("TG", "150"),
         ("Alone", "1"),
+        ("Void", "1"),
     ]
+    assert [name for name, result in found.items() if result.withdrawn] == ["Void"]
     assert (found["HDL"].specimen, found["HDL"].flag, found["Alone"].note) == ("Plasma", "L", "haemolysed")
     assert reports[1].collected == date(2024, 5, 7)
     assert sorted(faults(reports)) == [
         ("entry 1, a result", "it points at an Observation that the file does not have"),
-        ("entry 6", "the result was entered in error"),
         ("entry 7", "there is no value"),
         ("entry 8", "it is no FHIR resource"),
     ]
@@ -329,7 +328,7 @@ def test_noise_is_refused_or_accounted_for(reader: Callable[[bytes], list[Report
         reports = list(reader(data))
     except UnreadableReportError:
         return
-    assert all(result.name and result.value for report in reports for result in report.results)
+    assert all(result.name and (result.value or result.withdrawn) for report in reports for result in report.results)
 
 
 @given(st.lists(st.sampled_from([*ORU.split("\r"), "OBX|", "OBX|9|NM|^^||1", "SPM|1", "NTE", "OBR", "ZZZ|x"])))
@@ -338,7 +337,7 @@ def test_segments_in_any_order(segments: list[str]) -> None:
         reports = list(hl7.read("\r".join([ORU.split("\r")[0], *segments]).encode()))
     except UnreadableReportError:
         return
-    assert all(result.name and result.value for report in reports for result in report.results)
+    assert all(result.name and (result.value or result.withdrawn) for report in reports for result in report.results)
 
 
 NAMES = (
@@ -365,4 +364,4 @@ def test_resources_of_any_shape(value: Any) -> None:
         reports = list(fhir.read(json.dumps(value).encode()))
     except UnreadableReportError:
         return
-    assert all(result.name and result.value for report in reports for result in report.results)
+    assert all(result.name and (result.value or result.withdrawn) for report in reports for result in report.results)
