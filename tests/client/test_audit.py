@@ -63,6 +63,19 @@ def run(server: Server, *arguments: str) -> Result:
     return CliRunner().invoke(app, ["audit", *arguments, "--url", server.url])
 
 
+def test_an_event_of_several_steps_says_which_it_was(server: AuditServer) -> None:
+    for step in ("requested", "cancelled"):
+        server.record("ERASE", USER_ID, service="identity", new_values={"step": step})
+    # A row's own column of that name is no such step.
+    server.record("INSERT", USER_ID, service="identity", table_name="onboarding_step_events", new_values={"step": "3"})
+    _, insert, cancelled, requested, *_ = (line.split() for line in run(server).stdout.splitlines())
+    assert (insert[2:4], cancelled[2:4], requested[2:4]) == (
+        ["insert", "identity"],
+        ["erase", "cancelled"],
+        ["erase", "requested"],
+    )
+
+
 def test_the_trail_as_a_table_says_who_and_where(server: AuditServer) -> None:
     result = run(server)
     assert (result.exit_code, result.stderr) == (0, "")

@@ -95,6 +95,14 @@ def test_sharing_from_the_command_line(run: Run, server: Server, monkeypatch: py
     assert json.loads(as_json.stdout)["status"] == "pending"
 
 
+def test_whoever_accepts_learns_how_to_read_what_is_shared(run: Run, server: Server) -> None:
+    server.shared_scopes = ["health_profile.read", "coaching_profile.read", "coaching_profile.write"]
+    accepted = run("share", "accept", "vgt_good")
+    shown = [line for line in accepted.stderr.splitlines() if line.startswith("read it with")]
+    commands = (f"vitalis {command} --person {OWNER_ID}" for command in ("health", "profile"))
+    assert shown == [f"read it with: {command}" for command in commands]
+
+
 def test_taking_what_others_share(run: Run, server: Server) -> None:
     accepted = run("share", "accept", "vgt_good")
     assert accepted.exit_code == 0

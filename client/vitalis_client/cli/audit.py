@@ -45,7 +45,7 @@ def columns(me: str) -> Sequence[Column[AuditEntry]]:
     """The columns as a person reads them, who is `me`."""
     return (
         Column("When (UTC)", lambda entry: moment(entry.created_at), left=True),
-        Column("What", lambda entry: clean(entry.action).replace("_", " ").lower(), left=True),
+        Column("What", what, left=True),
         Column("Of", place, left=True),
         Column("Who", lambda entry: who(entry, me), left=True),
         Column("From", lambda entry: clean(entry.ip_address or ""), left=True),
@@ -53,6 +53,12 @@ def columns(me: str) -> Sequence[Column[AuditEntry]]:
         Column("Row", lambda entry: clean(entry.record_id or ""), left=True),
         Column("By grant", lambda entry: clean(entry.grant_id or ""), left=True),
     )
+
+
+def what(entry: AuditEntry) -> str:
+    """What was done, with the step where it was one of several."""
+    step = (entry.new_values or {}).get("step") if not entry.table_name else None
+    return clean(f"{entry.action} {step or ''}".strip()).replace("_", " ").lower()
 
 
 def place(entry: AuditEntry) -> str:

@@ -31,6 +31,13 @@ SCOPES = (
     "labs.read",
     "labs.write",
 )
+# The command that shows what a scope lets one read.
+READ_WITH = {
+    "wearables.read": "days",
+    "coaching_profile.read": "profile",
+    "health_profile.read": "health",
+    "labs.read": "labs",
+}
 
 GIVEN: Sequence[Column[Grant]] = (
     # First, for what is last gives way in a narrow terminal, and nothing can be revoked without it.
@@ -112,7 +119,9 @@ def act(api: Vitalis, what: str, value: str, url: str) -> None:
     if what == "accept":
         given = api.sharing.accept(value)
         say(f"{clean(given.owner_name)} shares {', '.join(given.scopes)} with you")
-        say(f"read it with: {hint(f'days --person {given.owner_id}', url)}")
+        for scope in given.scopes:
+            if scope in READ_WITH:
+                say(f"read it with: {hint(f'{READ_WITH[scope]} --person {given.owner_id}', url)}")
     elif what == "decline":
         api.sharing.decline(value)
         say("declined")

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.identity.admin import refuse_others
 from services.identity.coaching_profile.changes import archive
 from services.identity.onboarding.definitions import Flow, Flows
-from services.identity.onboarding.store import SUBJECT, lock, note_steps, seal
+from services.identity.onboarding.store import SUBJECT, lock, seal
 from services.identity.onboarding.tables import onboarding_states
 from services.identity.privacy.consents import given_consent
 from services.identity.users import timestamp, users
@@ -185,7 +185,6 @@ async def _begin_anew(connection: AsyncConnection, user_id: str, flow: Flow, con
     await connection.execute(
         sa.update(users).where(users.c.id == user_id).values(onboarding_completed_at=None, updated_at=changed_at(users))
     )
-    await note_steps(connection, user_id, row_id, flow, [(flow.steps[0], False)])
 
 
 def _moment(request: Any, name: str) -> datetime | None:

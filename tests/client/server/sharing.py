@@ -15,6 +15,7 @@ class Sharing(Base):
         super().__init__()
         self.grants: list[sharing_pb2.Grant] = []
         self.received: list[sharing_pb2.ReceivedGrant] = []
+        self.shared_scopes = ["wearables.read"]
 
     def open_places(self) -> list[Place]:
         return [
@@ -77,7 +78,7 @@ class Sharing(Base):
             id=f"01990000-0000-7000-8000-3{len(self.received):011d}",
             owner_id=OWNER_ID,
             owner_name="Bert\x1b[2J",
-            scopes=["wearables.read"],
+            scopes=self.shared_scopes,
             relation="person",
             status="active",
         )
