@@ -114,10 +114,13 @@ def test_arms_and_legs_may_be_measured_by_side() -> None:
         for limb, lean in (("arm", 8.25), ("leg", 22))
         for side in ("right", "left")
     }
-    by_side, whole = (
+    # Of both together a report may have the share of fat alone.
+    beside_whole = {**sides, "arms": {"body_fat_pct": 20.5}, "legs": {"body_fat_pct": 21.0}}
+    by_side, whole, beside = (
         {figure.name: figure.value for figure in figures(pb.DexaScan(height_in=70, regions=regions(found)))}
-        for found in (sides, REGIONS)
+        for found in (sides, REGIONS, beside_whole)
     )
+    assert beside["almi"] == by_side["almi"]
     assert by_side["almi"] == whole["almi"] > 8
 
 

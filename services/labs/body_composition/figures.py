@@ -32,7 +32,9 @@ class _Inputs:
     def limbs(self, limb: str, field: str) -> float | None:
         """Both arms or legs: as one region, or the sum of right and left."""
         sides = [self._regions.get(f"{limb}_{side}") for side in ("right", "left")]
-        if f"{limb}s" not in self._regions and all(side is not None and side.HasField(field) for side in sides):
+        whole = self._regions.get(f"{limb}s")
+        in_whole = whole is not None and whole.HasField(field)
+        if not in_whole and all(side is not None and side.HasField(field) for side in sides):
             return float(sum(getattr(side, field) for side in sides))
         return self.region(f"{limb}s", field)
 

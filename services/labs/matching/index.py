@@ -36,7 +36,7 @@ _CONFIDENCE = {
 }
 # Ways that say which marker it is, and leave nothing to the name.
 _SAID = ("own_alias", "loinc")
-# Names this short are also abbreviations of something else: Cr in mg/dL is no chromium.
+# Names this short are also abbreviations of something else: Al in g/dL is no aluminium.
 _SHORT = 2
 
 
@@ -200,6 +200,10 @@ class MarkerIndex:
             fits = {entry.slug: _fits(entry.units, row.unit) for entry in possible}
             left = [e for e in possible if fits[e.slug]] or [e for e in possible if fits[e.slug] is None]
             chosen = _nearest(left, said)
+            if len(chosen) > 1 and fits[chosen[0].slug]:
+                # Of one quantity and yet not of one size: chromium in µg/L, creatinine in mg/dL.
+                usual = [entry for entry in chosen if _lists(entry.units, row.unit)]
+                chosen = usual if len(usual) == 1 else chosen
             shared = not said and len({entry.group for entry in possible}) > 1
             short = how not in _SAID and len(row.name.strip()) <= _SHORT
             fit = bool(chosen and fits[chosen[0].slug])

@@ -10,6 +10,7 @@ from services.labs.matching.words import (
     METHODS,
     OF_A_DAY,
     OF_ONE_VOID,
+    OF_WHOLE_BLOOD,
     ONLY_COLUMNS,
     RED_CELLS,
     SAME,
@@ -110,6 +111,8 @@ def without_specimen(text: str, name: Name) -> list[tuple[Name, str]]:
         if specimen == "urine":
             specimen = "urine_24h" if any(word.startswith("24") for word in left) else "urine"
             left = tuple(word for word in left if word not in OF_A_DAY and word not in OF_ONE_VOID)
+        if specimen == "blood":
+            left = tuple(word for word in left if word not in OF_WHOLE_BLOOD)
         if left:
             shorter.append((Name(left, name.ordered), specimen))
     return shorter

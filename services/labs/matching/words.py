@@ -82,6 +82,7 @@ METHODS = frozenset(
     }
     | {"dcct", "nuchtern", "with", "w", "spiegel", "taux", "dosage"}
     | {"berechnet", "kalkuliert", "calcule", "calculee", "calculado", "calculada", "enzymatisch", "enzymatique"}
+    | {"westergren", "mcnc", "scnc", "ccnc", "acnc", "ncnc", "mfr", "vfr", "nfr"}
 )
 
 # Groups of specimens in which a marker is the same one.
@@ -104,7 +105,7 @@ OTHER = "other"
 SPECIMENS = {
     word: specimen
     for specimen, words in {
-        "serum": ("serum", "ser", "serums", "suero", "s"),
+        "serum": ("serum", "ser", "serpl", "serums", "suero", "s"),
         "plasma": ("plasma", "plas", "pla", "plasmatique", "edta", "p"),
         "blood": ("blood", "bld", "wb", "blut", "vollblut", "sang", "sangre", "venous", "capillary", "b"),
         "arterial_blood": ("arterial", "arteriell"),
@@ -119,6 +120,8 @@ SPECIMENS = {
 }
 # Read on its own as a column's text, not in names, where they mean something else.
 ONLY_COLUMNS = frozenset({"s", "p", "b", "u", "sal", "pla", "ser", "plas"})
+# What goes with blood, and says no more of it.
+OF_WHOLE_BLOOD = frozenset({"whole"})
 # What goes with urine, and says no more of it: one void, or a day's.
 OF_ONE_VOID = frozenset({"random", "spot", "void"})
 OF_A_DAY = frozenset({"24", "24h", "24hr", "24hour", "h", "hr", "hour", "timed"})
