@@ -1,5 +1,6 @@
 """Databases for tests: one server a run, one migrated template a service, one clone a test."""
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,17 @@ class ServiceDatabase:
 
     app_url: str
     migrator_url: str
+
+    async def has_waiting(self, sessions: int = 1) -> None:
+        """Returns once that many sessions wait for a lock that another one holds. Raises TimeoutError in the end."""
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
+        )
+        async with asyncio.timeout(30):
+            with psycopg.connect(self.migrator_url, autocommit=True) as owner:
+                while owner.execute(waiting).fetchall()[0][0] < sessions:
+                    await asyncio.sleep(0.01)
 
 
 @dataclass(frozen=True)

@@ -331,10 +331,8 @@ async def test_a_password_that_changes_during_a_log_in_logs_nobody_in(identity: 
     """Whoever changes a password because a thief knows it ends the thief's sessions, the one that begins now too."""
     await identity.register()
     changed = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash("quite another long passphrase")
-    blocked = b"SELECT count(*) FROM pg_locks WHERE NOT granted"
     with psycopg.connect(identity.database.migrator_url) as owner:
         owner.execute("UPDATE users SET password_hash = %s", [changed])
         attempt = asyncio.create_task(identity.log_in())
-        while not owner.execute(blocked).fetchone()[0]:  # type: ignore[index]
-            await asyncio.sleep(0.01)
+        await identity.database.has_waiting()
     assert await reason(attempt) == "WRONG_CREDENTIALS"

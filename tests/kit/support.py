@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from protos import generate
+from services.kit.caller import Caller
 from services.kit.database import Database
 from services.kit.errors import Violation
 from services.kit.interceptor import also_wrong
@@ -129,3 +130,8 @@ class Probe:
 
     def call(self, name: str, request: Any, caller: Any, timeout: float | None = 30) -> Any:
         return getattr(self.stub, name)(request, metadata=self.running.metadata(caller), timeout=timeout)
+
+
+def ask(probe: Probe, caller: Caller, timeout: float | None = 30, **fields: Any) -> Any:
+    """The RPC `Ask` about the caller, unless `fields` say otherwise."""
+    return probe.call("Ask", probe.pb.AskRequest(**{"user_id": caller.subject, **fields}), caller, timeout)

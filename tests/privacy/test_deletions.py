@@ -132,9 +132,7 @@ async def test_cancelling_and_the_end_of_the_grace_never_both_win(both: Both, ad
         else:
             holder.execute("UPDATE deletion_requests SET status = 'processing', next_attempt_at = now()")
             cancelling = asyncio.create_task(cancel(ada, deletion.id))
-            async with asyncio.timeout(30):
-                while not both.value("identity", "SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                    await asyncio.sleep(0.02)
+            await both.databases["identity"].has_waiting()
         holder.commit()
     if first == "claim":
         assert await reason(cancelling) == "DELETION_STARTED"

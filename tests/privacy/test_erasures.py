@@ -99,13 +99,7 @@ async def test_an_import_that_runs_meanwhile_leaves_nothing(both: Both, ada: Som
         holder.execute("SELECT pg_advisory_xact_lock(hashtextextended('imports:' || %s, 0))", [ada.id])
         async with both.worker(both.tracking):
             erasing = asyncio.create_task(both.run_task("advance_deletions"))
-            waiting = (
-                "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database"
-                " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
-            )
-            async with asyncio.timeout(30):
-                while both.value("tracking", waiting) < 2:
-                    await asyncio.sleep(0.02)
+            await both.databases["tracking"].has_waiting(2)
             holder.commit()
             await erasing
     due_now(both)

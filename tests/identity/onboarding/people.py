@@ -1,10 +1,7 @@
 """Somebody who goes through the onboarding, and answers that are fine."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
-
-import psycopg
 
 from services.identity.onboarding.definitions import load
 from services.kit.caller import Caller
@@ -142,15 +139,3 @@ class Onboarder:
 async def somebody(identity: Identity, email: str = "ada@example.com") -> Onboarder:
     """A person with a verified address who has not begun."""
     return Onboarder(identity, person(await identity.make_person(email)))
-
-
-async def waiting(identity: Identity, sessions: int) -> None:
-    """Until that many wait for a lock of the database's."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        " AND cardinality(pg_blocking_pids(pid)) > 0"
-    )
-    async with asyncio.timeout(30):
-        with psycopg.connect(identity.database.migrator_url, autocommit=True) as owner:
-            while owner.execute(query).fetchall() != [(sessions,)]:
-                await asyncio.sleep(0.01)

@@ -17,7 +17,7 @@ from tests.harness import drain, failure, person, reason
 from tests.identity.coaching.coached import Coached
 from tests.identity.conftest import Identity
 from tests.identity.factors import PASSWORD_HASH
-from tests.identity.onboarding.people import FLOWS, HAND_OVERS, ORDER, Onboarder, somebody, waiting
+from tests.identity.onboarding.people import FLOWS, HAND_OVERS, ORDER, Onboarder, somebody
 from tests.isolation.resources import everything_about
 from vitalis.identity.v1 import consents_pb2, consents_pb2_grpc, onboarding_admin_pb2_grpc
 from vitalis.identity.v1 import onboarding_admin_pb2 as pb
@@ -196,9 +196,9 @@ async def test_a_reset_waits_for_a_change_of_the_profile_that_is_under_way(
         # Both are under way before either has the profile.
         owner.execute("SELECT 1 FROM user_profiles FOR UPDATE")
         changing = asyncio.create_task(Coached(identity.running, ada.caller).change(changed))
-        await waiting(identity, 1)
+        await identity.database.has_waiting(1)
         resetting = asyncio.create_task(admin.reset(ada.user_id))
-        await waiting(identity, 2)
+        await identity.database.has_waiting(2)
         owner.commit()
     assert (await changing).version == 2
     await resetting

@@ -11,7 +11,7 @@ from services.kit.caller import Caller
 from services.kit.database import uuid7
 from tests.harness import failure, person, reason
 from tests.identity.conftest import Identity
-from tests.identity.onboarding.people import ANSWERS, ORDER, Onboarder, somebody, waiting
+from tests.identity.onboarding.people import ANSWERS, ORDER, Onboarder, somebody
 from vitalis.identity.v1 import coaching_parts_pb2 as parts
 from vitalis.identity.v1 import onboarding_pb2 as pb
 
@@ -165,7 +165,7 @@ async def test_a_device_that_waited_for_one_that_began_later(identity: Identity,
     with psycopg.connect(identity.database.migrator_url) as owner:
         owner.execute("SELECT 1 FROM users WHERE id = %s FOR UPDATE", [ada.user_id])
         saving = asyncio.create_task(ada.save("fitness_experience"))
-        await waiting(identity, 1)
+        await identity.database.has_waiting()
         # What the other device has begun meanwhile, after this one's transaction.
         for statement in (
             "UPDATE onboarding_states SET started_at = clock_timestamp(), last_activity_at = clock_timestamp()",
