@@ -115,6 +115,7 @@ class TestOnesOwn:
         assert await reason(create(ada, "Zn 2")) == "TOO_MANY_ALIASES"
         await delete(ada, kept[0].id)
         await create(ada, "Zn 2")
+        assert await reason(undelete(ada, kept[0].id)) == "TOO_MANY_ALIASES"
 
     async def test_two_people_may_call_different_things_the_same(self, labs: Running, ada: As) -> None:
         bob = As(labs, person())

@@ -13,7 +13,7 @@ from services.kit.database import Database, Statement, uuid7
 from services.kit.errors import ServiceError, invalid, not_found
 from services.kit.idempotency import once
 from services.kit.paging import decode_token, encode_token, page_size
-from services.kit.resources import Resource, delete, get, list_, undelete
+from services.kit.resources import Resource, delete, get, list_
 from services.kit.rows import RowMapping
 from services.labs.base import IDEMPOTENCY_KEYS
 from services.labs.biomarkers.catalogue import catalogue
@@ -42,6 +42,7 @@ _SHARED_COLUMNS = _SHARED.columns(_SHARED.names)
 _MINE = biomarker_aliases.c.deleted_at.is_(None) & (
     biomarker_aliases.c.user_id == sa.bindparam("user_id", type_=sa.Uuid(as_uuid=False))
 )
+_HOW_MANY = sa.select(sa.func.count()).select_from(biomarker_aliases).where(_MINE)
 _BOTH = (
     sa.select(shared_biomarker_aliases.c.alias_key, shared_biomarker_aliases.c.biomarker, sa.literal(1).label("rank"))
     .union_all(sa.select(biomarker_aliases.c.alias_key, biomarker_aliases.c.biomarker, sa.literal(2)).where(_MINE))
@@ -64,7 +65,6 @@ class BiomarkerAliasesServicer(pb_grpc.BiomarkerAliasesServiceServicer):
     GetBiomarkerAlias = get(ALIASES)
     ListBiomarkerAliases = list_(ALIASES)
     DeleteBiomarkerAlias = delete(ALIASES)
-    UndeleteBiomarkerAlias = undelete(ALIASES)
 
     async def CreateBiomarkerAlias(
         self, request: pb.CreateBiomarkerAliasRequest, context: Context
@@ -75,11 +75,21 @@ class BiomarkerAliasesServicer(pb_grpc.BiomarkerAliasesServiceServicer):
         async with self.database.transaction() as connection:
 
             async def work() -> pb.CreateBiomarkerAliasResponse:
-                mine = sa.select(sa.func.count()).select_from(biomarker_aliases).where(_MINE)
-                await _refuse_too_many(connection, mine)
+                await _refuse_too_many(connection, _HOW_MANY)
                 return pb.CreateBiomarkerAliasResponse(biomarker_alias=await ALIASES.insert(connection, values))
 
             return await once(connection, IDEMPOTENCY_KEYS, request, pb.CreateBiomarkerAliasResponse, work)
+
+    async def UndeleteBiomarkerAlias(
+        self, request: pb.UndeleteBiomarkerAliasRequest, context: Context
+    ) -> pb.UndeleteBiomarkerAliasResponse:
+        """Raises NOT_FOUND, ALREADY_EXISTS, TOO_MANY_ALIASES."""
+        async with self.database.transaction() as connection:
+            alias = await ALIASES.lock(connection, request.id, "", deleted=True)
+            if alias.HasField("deleted_at"):
+                await _refuse_too_many(connection, _HOW_MANY)
+                alias = await ALIASES.change(connection, request.id, {"deleted_at": None})
+        return pb.UndeleteBiomarkerAliasResponse(biomarker_alias=alias)
 
     async def CreateSharedBiomarkerAlias(
         self, request: pb.CreateSharedBiomarkerAliasRequest, context: Context
