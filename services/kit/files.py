@@ -1,5 +1,6 @@
 """Files in an object store: a local directory by default, S3 and others by URL."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
@@ -46,6 +47,12 @@ class Files:
         async for chunk in found.stream(READ_BYTES):
             for start in range(0, len(chunk), READ_BYTES):
                 yield bytes(memoryview(chunk)[start : start + READ_BYTES])
+
+    async def save(self, key: str, path: Path) -> None:
+        """Copies a file to the disk. Raises FileNotFoundError."""
+        with await asyncio.to_thread(path.open, "wb") as file:
+            async for chunk in self.read(key):
+                await asyncio.to_thread(file.write, chunk)
 
     async def below(self, prefix: str) -> AsyncIterator[File]:
         """The files whose keys begin with the path `prefix`, which ends with a slash."""

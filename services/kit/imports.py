@@ -1,4 +1,4 @@
-"""Imports as jobs: attempts at a row of a service's table of imports, and how each ends.
+"""Imports as jobs: attempts at a row of a service's table of imports, how each ends, and what may be done with it then.
 
 The table has the columns status, attempts, max_attempts, error_message and the
 times of an import; ADR 0005 has the rules. An attempt reads first and then stores
@@ -16,6 +16,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.database import Database
+from services.kit.errors import ServiceError
+from services.kit.resources import Resource
 
 log = structlog.get_logger()
 RETRY_SECONDS = 2
@@ -23,6 +25,28 @@ GAVE_UP = "something went wrong each time it was tried; the log has the reason"
 # More than an import's own attempts: a job ends by itself.
 JOB_ATTEMPTS = 20
 ENDED = ("succeeded", "failed", "cancelled", "rolled_back")
+
+
+def has_ended(file_import: Any) -> bool:
+    """Whether an import, as a message, does not go on by itself."""
+    return file_import.status in ENDED
+
+
+async def cancel(connection: AsyncConnection, imports: Resource, import_id: str) -> Any:
+    """Ends an import here and now, which its job finds out; the import. Raises NOT_FOUND and IMPORT_ENDED."""
+    stored = await imports.lock(connection, import_id, "")
+    if has_ended(stored):
+        raise ServiceError("IMPORT_ENDED", f"the import has ended already: {stored.status.replace('_', ' ')}")
+    values = {"status": "cancelled", "completed_at": sa.func.now(), "next_retry_at": None}
+    return await imports.change(connection, import_id, values)
+
+
+async def lock_ended(connection: AsyncConnection, imports: Resource, import_id: str) -> Any:
+    """An import that can be rolled back, locked. Raises NOT_FOUND and IMPORT_NOT_ENDED."""
+    stored = await imports.lock(connection, import_id, "")
+    if not has_ended(stored):
+        raise ServiceError("IMPORT_NOT_ENDED", "the import has not ended; cancel it or wait")
+    return stored
 
 
 class Cancelled(Exception):

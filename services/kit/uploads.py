@@ -9,11 +9,13 @@ import hashlib
 import io
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import obstore
 import sqlalchemy as sa
+from google.api import httpbody_pb2
 from obstore.exceptions import NotFoundError
 
 from services.kit.caller import calling, service_caller
@@ -25,7 +27,9 @@ BROKE_OFF = "the upload broke off"
 # An upload for which nothing came to be (its client or server died) is swept after this.
 ORPHANED_AFTER = timedelta(days=1)
 # Anything else among the uploads is not ours to judge.
-OWN_KEY = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}")
+ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+OWN_KEY = re.compile(f"({ID})/({ID})")
+SWEPT_AT_ONCE = 500
 READ_BUFFER_BYTES = 2**20
 
 
@@ -116,6 +120,22 @@ class _ObjectFile(io.RawIOBase):
         return count
 
 
+async def begun(requests: AsyncIterator[Any]) -> Any:
+    """The first of an upload's messages. Raises CANCELLED for one that broke off before it."""
+    first = await anext(requests, None)
+    if first is None:
+        raise ServiceError("CANCELLED", BROKE_OFF)
+    return first
+
+
+def as_one(first: Any, upload: Upload) -> Any:
+    """An upload as one request, by which a repeat of it is known: what it says, and what its file holds."""
+    whole = type(first)()
+    whole.CopyFrom(first)
+    whole.file.CopyFrom(httpbody_pb2.HttpBody(data=upload.sha256.encode()))
+    return whole
+
+
 async def chunks(first: Any, requests: AsyncIterator[Any]) -> AsyncIterator[bytes]:
     """The bytes of an upload's messages, whose field `file` is an HttpBody.
 
@@ -135,16 +155,31 @@ async def chunks(first: Any, requests: AsyncIterator[Any]) -> AsyncIterator[byte
 
 async def sweep_orphans(service: str, database: Database, files: Files, prefix: str, table: sa.Table) -> None:
     """Removes the uploads below `prefix` that no row of `table` belongs to, and what broken ones left."""
-    await asyncio.to_thread(files.remove_broken, prefix, now() - ORPHANED_AFTER)
+    before = now() - ORPHANED_AFTER
+    await asyncio.to_thread(files.remove_broken, prefix, before)
+    async for user_id, keys in _by_person(files, prefix, before):
+        mine = sa.select(table.c.id).where(table.c.user_id == user_id, table.c.id.in_(keys))
+        with calling(service_caller(service, str(user_id))):
+            async with database.transaction() as connection:
+                needed = set((await connection.execute(mine)).scalars())
+        for row_id in keys.keys() - needed:
+            await files.remove(keys[row_id])
+
+
+async def _by_person(files: Files, prefix: str, before: datetime) -> AsyncIterator[tuple[UUID, dict[UUID, str]]]:
+    """The uploads that were stored before then: whose, and by the row that each is of, their keys; some at a time.
+
+    A store lists a person's files one after the other.
+    """
+    person, keys = UUID(int=0), dict[UUID, str]()
     async for file in files.below(prefix):
         own = OWN_KEY.fullmatch(file.key.removeprefix(prefix))
-        if own and file.stored_at < now() - ORPHANED_AFTER:
-            user_id, _, row_id = own[0].partition("/")
-            mine = sa.select(table.c.id).where(
-                sa.cast(table.c.user_id, sa.Text) == user_id, sa.cast(table.c.id, sa.Text) == row_id
-            )
-            with calling(service_caller(service, user_id)):
-                async with database.transaction() as connection:
-                    is_needed = (await connection.execute(mine)).first() is not None
-            if not is_needed:
-                await files.remove(file.key)
+        if own is None or file.stored_at >= before:
+            continue
+        user_id, row_id = UUID(own[1]), UUID(own[2])
+        if keys and (user_id != person or len(keys) == SWEPT_AT_ONCE):
+            yield person, keys
+            keys = {}
+        person, keys[row_id] = user_id, file.key
+    if keys:
+        yield person, keys

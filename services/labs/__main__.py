@@ -40,7 +40,8 @@ def build(settings: LabsSettings, database: Database) -> Parts:
     imports = UploadStore(files, settings.import_max_bytes)
     import_job = declare_job(jobs, LabImportRunner(database, files, settings.scratch_directory))
 
-    @jobs.scheduled("7 * * * *", "sweep_uploads")
+    # Documents stay, so there may be many to look at.
+    @jobs.scheduled("47 2 * * *", "sweep_uploads", long=True)
     async def sweep_uploads() -> None:
         await sweep_orphans("labs", database, files, DOCUMENTS_PREFIX, documents)
         await sweep_orphans("labs", database, files, IMPORTS_PREFIX, lab_imports)

@@ -133,9 +133,7 @@ class DocumentReader:
     async def _read(self, attempt: Attempt) -> Extraction:
         with tempfile.TemporaryDirectory(prefix="vitalis-document-", dir=self._scratch) as scratch:
             path = Path(scratch, "document")
-            with await asyncio.to_thread(path.open, "wb") as file:
-                async for chunk in self._files.read(attempt.key):
-                    await asyncio.to_thread(file.write, chunk)
+            await self._files.save(attempt.key, path)
             return await self._extract(path)
 
     async def _store(self, attempt: Attempt, extraction: Extraction, values: list[dict[str, Any]]) -> None:

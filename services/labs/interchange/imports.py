@@ -1,23 +1,21 @@
 """Imports of laboratory files: uploading, watching, cancelling and rolling back."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import grpc
-import sqlalchemy as sa
-from google.api import httpbody_pb2
 
 from services.kit.caller import current
 from services.kit.database import Database, uuid7
-from services.kit.errors import ServiceError, invalid
+from services.kit.errors import invalid
 from services.kit.idempotency import once
-from services.kit.imports import ENDED
+from services.kit.imports import cancel, has_ended, lock_ended
 from services.kit.jobs import Jobs, Task
 from services.kit.resources import get, list_
-from services.kit.uploads import BROKE_OFF, Upload, UploadStore, chunks
+from services.kit.uploads import Upload, UploadStore, as_one, begun, chunks
+from services.kit.watching import changes
 from services.labs.base import IDEMPOTENCY_KEYS
 from services.labs.interchange.job import object_key
 from services.labs.interchange.roll_back import roll_back
@@ -27,7 +25,6 @@ from vitalis.labs.v1 import interchange_pb2 as pb
 from vitalis.labs.v1 import interchange_pb2_grpc as pb_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
-WATCH_INTERVAL_SECONDS = 0.3
 UTC = "UTC"
 
 
@@ -45,9 +42,7 @@ class LabImportsServicer(pb_grpc.LabImportsServiceServicer):
         self, requests: AsyncIterator[pb.CreateLabImportRequest], context: Context
     ) -> pb.CreateLabImportResponse:
         """Stores the upload, then the import and its job in one transaction."""
-        first = await anext(requests, None)
-        if first is None:
-            raise ServiceError("CANCELLED", BROKE_OFF)
+        first = await begun(requests)
         _require_zone(first.time_zone)
         import_id = str(uuid7())
         key = object_key(first.user_id, import_id)
@@ -64,10 +59,6 @@ class LabImportsServicer(pb_grpc.LabImportsServiceServicer):
     async def _queue(
         self, first: pb.CreateLabImportRequest, import_id: str, upload: Upload
     ) -> pb.CreateLabImportResponse:
-        # The request as a whole is what it says and the file's content.
-        whole = pb.CreateLabImportRequest()
-        whole.CopyFrom(first)
-        whole.file.CopyFrom(httpbody_pb2.HttpBody(data=upload.sha256.encode()))
         row = {
             "id": import_id,
             "format": first.format,
@@ -92,29 +83,19 @@ class LabImportsServicer(pb_grpc.LabImportsServiceServicer):
                 )
                 return pb.CreateLabImportResponse(lab_import=stored)
 
-            return await once(connection, IDEMPOTENCY_KEYS, whole, pb.CreateLabImportResponse, work)
+            return await once(connection, IDEMPOTENCY_KEYS, as_one(first, upload), pb.CreateLabImportResponse, work)
 
     async def WatchLabImport(
         self, request: pb.WatchLabImportRequest, context: Context
     ) -> AsyncIterator[pb.WatchLabImportResponse]:
         """Sends the import at once and whenever it has changed, until it has ended."""
-        before = None
-        while before is None or before.status not in ENDED:
-            after = await IMPORTS.read(self.database, request.id)
-            if after != before:
-                yield pb.WatchLabImportResponse(lab_import=after)
-                before = after
-            else:
-                await asyncio.sleep(WATCH_INTERVAL_SECONDS)
+        async for stored in changes(lambda: IMPORTS.read(self.database, request.id), has_ended):
+            yield pb.WatchLabImportResponse(lab_import=stored)
 
     async def CancelLabImport(self, request: pb.CancelLabImportRequest, context: Context) -> pb.CancelLabImportResponse:
         """Ends the import here and now; its job finds out, and removes the file."""
         async with self.database.transaction() as connection:
-            stored = await IMPORTS.lock(connection, request.id, "")
-            if stored.status in ENDED:
-                raise ServiceError("IMPORT_ENDED", f"the import has ended already: {stored.status.replace('_', ' ')}")
-            values = {"status": "cancelled", "completed_at": sa.func.now(), "next_retry_at": None}
-            return pb.CancelLabImportResponse(lab_import=await IMPORTS.change(connection, request.id, values))
+            return pb.CancelLabImportResponse(lab_import=await cancel(connection, IMPORTS, request.id))
 
     async def RollBackLabImport(
         self, request: pb.RollBackLabImportRequest, context: Context
@@ -122,9 +103,7 @@ class LabImportsServicer(pb_grpc.LabImportsServiceServicer):
         """Takes the import's rows back (see roll_back.py); one that is rolled back stays so."""
         async with self.database.transaction() as connection:
             await connection.execute(LOCK, {"user_id": current().subject})
-            stored = await IMPORTS.lock(connection, request.id, "")
-            if stored.status not in ENDED:
-                raise ServiceError("IMPORT_NOT_ENDED", "the import has not ended; cancel it or wait")
+            stored = await lock_ended(connection, IMPORTS, request.id)
             if stored.status != "rolled_back":
                 await roll_back(connection, current().subject, request.id)
                 stored = await IMPORTS.change(connection, request.id, {"status": "rolled_back"})

@@ -78,9 +78,7 @@ class LabImportRunner:
     async def _read(self, attempt: Attempt) -> tuple[str, list[Report]]:
         with tempfile.TemporaryDirectory(prefix="vitalis-lab-import-", dir=self._scratch) as scratch:
             path = Path(scratch) / "file"
-            with path.open("wb") as file:
-                async for chunk in self._files.read(object_key(attempt.user_id, attempt.import_id)):
-                    file.write(chunk)
+            await self._files.save(object_key(attempt.user_id, attempt.import_id), path)
             return await read_file(path, attempt.row.format, attempt.row.date_order or "")
 
 

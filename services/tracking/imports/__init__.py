@@ -1,6 +1,5 @@
 """Imports: uploading a file, watching it being read, cancelling and rolling back."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -8,17 +7,16 @@ from typing import Any
 import grpc
 import sqlalchemy as sa
 import structlog
-from google.api import httpbody_pb2
 
 from services.kit.caller import calling, current, service_caller
 from services.kit.database import Database, now, uuid7
-from services.kit.errors import ServiceError
 from services.kit.files import Files
 from services.kit.idempotency import once
-from services.kit.imports import ENDED
+from services.kit.imports import cancel, has_ended, lock_ended
 from services.kit.jobs import Jobs, Task
 from services.kit.resources import Resource, get, list_
-from services.kit.uploads import BROKE_OFF, Upload, UploadStore, chunks, sweep_orphans
+from services.kit.uploads import Upload, UploadStore, as_one, begun, chunks, sweep_orphans
+from services.kit.watching import changes
 from services.tracking.base import IDEMPOTENCY_KEYS
 from services.tracking.imports.tables import PREFIX, imports
 from services.tracking.imports.write import LOCK, roll_back
@@ -27,7 +25,6 @@ from vitalis.tracking.v1 import imports_pb2_grpc as pb_grpc
 
 log = structlog.get_logger()
 Context = grpc.aio.ServicerContext[Any, Any]
-WATCH_INTERVAL_SECONDS = 0.3
 SWEEP_BATCH = 500
 
 IMPORTS = Resource(
@@ -55,9 +52,7 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
         self, requests: AsyncIterator[pb.CreateImportRequest], context: Context
     ) -> pb.CreateImportResponse:
         """Stores the upload, then the import and its job in one transaction."""
-        first = await anext(requests, None)
-        if first is None:
-            raise ServiceError("CANCELLED", BROKE_OFF)
+        first = await begun(requests)
         import_id = str(uuid7())
         key = f"{PREFIX}{first.user_id}/{import_id}"
         upload = await self._store.put(key, chunks(first, requests))
@@ -73,10 +68,6 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
     async def _queue(
         self, first: pb.CreateImportRequest, import_id: str, key: str, upload: Upload
     ) -> pb.CreateImportResponse:
-        # The request as a whole is what it says and the file's content.
-        whole = pb.CreateImportRequest()
-        whole.CopyFrom(first)
-        whole.file.CopyFrom(httpbody_pb2.HttpBody(data=upload.sha256.encode()))
         row = {
             "id": import_id,
             "source": first.source,
@@ -99,37 +90,25 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
                 )
                 return pb.CreateImportResponse(file_import=stored)
 
-            return await once(connection, IDEMPOTENCY_KEYS, whole, pb.CreateImportResponse, work)
+            return await once(connection, IDEMPOTENCY_KEYS, as_one(first, upload), pb.CreateImportResponse, work)
 
     async def WatchImport(
         self, request: pb.WatchImportRequest, context: Context
     ) -> AsyncIterator[pb.WatchImportResponse]:
         """Sends the import at once and whenever it has changed, until it has ended."""
-        before = None
-        while before is None or before.status not in ENDED:
-            after = await IMPORTS.read(self.database, request.id)
-            if after != before:
-                yield pb.WatchImportResponse(file_import=after)
-                before = after
-            else:
-                await asyncio.sleep(WATCH_INTERVAL_SECONDS)
+        async for stored in changes(lambda: IMPORTS.read(self.database, request.id), has_ended):
+            yield pb.WatchImportResponse(file_import=stored)
 
     async def CancelImport(self, request: pb.CancelImportRequest, context: Context) -> pb.CancelImportResponse:
         """Ends the import here and now; the worker finds out and stops reading."""
         async with self.database.transaction() as connection:
-            stored = await IMPORTS.lock(connection, request.id, "")
-            if stored.status in ENDED:
-                raise ServiceError("IMPORT_ENDED", f"the import has ended already: {stored.status.replace('_', ' ')}")
-            values = {"status": "cancelled", "completed_at": sa.func.now(), "next_retry_at": None}
-            return pb.CancelImportResponse(file_import=await IMPORTS.change(connection, request.id, values))
+            return pb.CancelImportResponse(file_import=await cancel(connection, IMPORTS, request.id))
 
     async def RollBackImport(self, request: pb.RollBackImportRequest, context: Context) -> pb.RollBackImportResponse:
         """Takes the import's rows back (see write.py); one that is rolled back stays so."""
         async with self.database.transaction() as connection:
             await connection.execute(LOCK, {"user_id": current().subject})
-            stored = await IMPORTS.lock(connection, request.id, "")
-            if stored.status not in ENDED:
-                raise ServiceError("IMPORT_NOT_ENDED", "the import has not ended; cancel it or wait")
+            stored = await lock_ended(connection, IMPORTS, request.id)
             if stored.status != "rolled_back":
                 await roll_back(connection, current().subject, request.id)
                 stored = await IMPORTS.change(connection, request.id, {"status": "rolled_back"})
