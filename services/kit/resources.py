@@ -113,6 +113,13 @@ class Resource:
             raise not_found(self.what)
         return self.messages(database, rows)[0]
 
+    async def living(self, database: Database, row_id: str) -> Any:
+        """`read` of a row that is not deleted. Raises NOT_FOUND for one that is."""
+        message = await self.read(database, row_id)
+        if message.HasField("deleted_at"):
+            raise not_found(self.what)
+        return message
+
     async def page(self, database: Database, request: Any) -> tuple[list[Any], str]:
         """The messages of a page and the token of the next one ("" on the last)."""
         bounds = self._bounds(request)

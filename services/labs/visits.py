@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
 from services.kit.database import Database, owned
-from services.kit.errors import ServiceError, Violation
+from services.kit.errors import Violation, all_wrong
 from services.kit.resources import Resource, create, delete, get, list_, undelete, update
 from services.labs.base import IDEMPOTENCY_KEYS, metadata
 from services.labs.panels.store import PANELS
@@ -83,8 +83,8 @@ class VisitsServicer(pb_grpc.VisitsServiceServicer):
         self, request: pb.GetDoctorVisitPanelsRequest, context: Context
     ) -> pb.GetDoctorVisitPanelsResponse:
         """Reads the panels that were ordered at a visit."""
+        await VISITS.living(self.database, request.id)
         async with self.database.transaction() as connection:
-            await VISITS.lock(connection, request.id, "")
             panels = await _panels(connection, request.id)
         return pb.GetDoctorVisitPanelsResponse(blood_panels=panels)
 
@@ -103,8 +103,7 @@ async def _refuse_unknown(connection: AsyncConnection, panel_ids: Sequence[str])
         if UUID(panel_id) not in known
     ]
     if violations:
-        text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
-        raise ServiceError("PANEL_UNKNOWN", text, violations=violations)
+        raise all_wrong("PANEL_UNKNOWN", violations)
 
 
 async def _panels(connection: AsyncConnection, visit_id: str) -> list[Any]:

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from services.kit.caller import current
 from services.kit.database import Database, Statement
-from services.kit.errors import not_found
 from services.kit.resources import create, delete, get, list_, undelete, update
 from services.labs.base import IDEMPOTENCY_KEYS
 from services.labs.body_composition.compare import compare
@@ -80,17 +79,11 @@ class BodyCompositionServicer(pb_grpc.BodyCompositionServiceServicer):
         self, request: pb.CompareDexaScansRequest, context: Context
     ) -> pb.CompareDexaScansResponse:
         """What both scans measured. Errors: NOT_FOUND, for a deleted scan too."""
-        later = await self._living(request.id)
+        later: pb.DexaScan = await SCANS.living(self.database, request.id)
         earlier_id = request.earlier_id or await self._before(later)
         if not earlier_id:
             return pb.CompareDexaScansResponse(later_date=later.scan_date)
-        return compare(await self._living(earlier_id), later)
-
-    async def _living(self, scan_id: str) -> pb.DexaScan:
-        scan: pb.DexaScan = await SCANS.read(self.database, scan_id)
-        if scan.HasField("deleted_at"):
-            raise not_found(SCANS.what)
-        return scan
+        return compare(await SCANS.living(self.database, earlier_id), later)
 
     async def _before(self, scan: pb.DexaScan) -> str:
         """The id of the last scan before this one; "" if there is none."""

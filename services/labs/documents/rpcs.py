@@ -1,6 +1,5 @@
 """Documents: uploading, watching them being read, downloading, deleting."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -11,31 +10,25 @@ from google.api import httpbody_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
-from services.kit.database import Database, Statement, uuid7
+from services.kit.database import Database, uuid7
 from services.kit.errors import ServiceError, etag_mismatch, not_found
 from services.kit.idempotency import once
 from services.kit.jobs import Jobs, Task
 from services.kit.resources import get, list_
-from services.kit.uploads import BROKE_OFF, Upload, UploadStore, chunks
+from services.kit.uploads import Upload, UploadStore, as_one, begun, chunks
+from services.kit.watching import changes
 from services.labs.base import IDEMPOTENCY_KEYS
 from services.labs.biomarkers.aliases import known_aliases
 from services.labs.documents.confirm import make_record, unlink
 from services.labs.documents.kinds import HEAD_BYTES, mime_type_of
-from services.labs.documents.store import IN_REVIEW, not_in_review, of_document
+from services.labs.documents.store import IN_REVIEW, find, find_living, not_in_review, of_document
 from services.labs.documents.tables import DOCUMENTS, PREFIX, document_values, documents
 from vitalis.labs.v1 import documents_pb2 as pb
 from vitalis.labs.v1 import documents_pb2_grpc as pb_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
-WATCH_INTERVAL_SECONDS = 0.3
 UNDER_WAY = ("pending", "parsing")
 DEFAULT_TYPE = "blood_work"
-_LIGHT = Statement(
-    sa.select(*DOCUMENTS.rows.columns(DOCUMENTS.rows.light_names)).where(
-        documents.c.user_id == sa.bindparam("owner", type_=sa.Uuid(as_uuid=False)),
-        documents.c.id == sa.bindparam("document", type_=sa.Uuid(as_uuid=False)),
-    )
-)
 
 
 class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
@@ -52,9 +45,7 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
         self, requests: AsyncIterator[pb.CreateDocumentRequest], context: Context
     ) -> pb.CreateDocumentResponse:
         """Stores the upload, then the document and its job in one transaction."""
-        first = await anext(requests, None)
-        if first is None:
-            raise ServiceError("CANCELLED", BROKE_OFF)
+        first = await begun(requests)
         document_id = str(uuid7())
         key = f"{PREFIX}{first.user_id}/{document_id}"
         recognised = _Recognised()
@@ -71,10 +62,6 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
     async def _queue(
         self, first: pb.CreateDocumentRequest, document_id: str, upload: Upload, mime_type: str
     ) -> pb.CreateDocumentResponse:
-        # The request as a whole is what it says and the file's content.
-        whole = pb.CreateDocumentRequest()
-        whole.CopyFrom(first)
-        whole.file.CopyFrom(httpbody_pb2.HttpBody(data=upload.sha256.encode()))
         row = {
             "document_type": first.document_type or DEFAULT_TYPE,
             "provider_name": first.provider_name or None,
@@ -96,7 +83,7 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
                 _leave_out_text(stored)
                 return pb.CreateDocumentResponse(document=stored)
 
-            return await once(connection, IDEMPOTENCY_KEYS, whole, pb.CreateDocumentResponse, work)
+            return await once(connection, IDEMPOTENCY_KEYS, as_one(first, upload), pb.CreateDocumentResponse, work)
 
     async def _again(self, connection: AsyncConnection, sha256: str) -> str:
         """The document with this content, which is read again if that had failed and nobody has entered anything."""
@@ -124,26 +111,14 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
         self, request: pb.WatchDocumentRequest, context: Context
     ) -> AsyncIterator[pb.WatchDocumentResponse]:
         """Sends the document at once and whenever it has changed, until nothing more happens by itself."""
-        before = None
-        while before is None or (before.parse_status in UNDER_WAY and not before.HasField("deleted_at")):
-            rows = await self.database.fetch(_LIGHT, {"owner": current().subject, "document": request.id})
-            if not rows:
-                raise not_found(DOCUMENTS.what)
-            after = DOCUMENTS.rows.read_light(rows[0])
-            if after != before:
-                yield pb.WatchDocumentResponse(document=after)
-                before = after
-            else:
-                await asyncio.sleep(WATCH_INTERVAL_SECONDS)
+        async for document in changes(lambda: find(self.database, request.id), _is_read):
+            yield pb.WatchDocumentResponse(document=document)
 
     async def DownloadDocument(
         self, request: pb.DownloadDocumentRequest, context: Context
     ) -> AsyncIterator[pb.DownloadDocumentResponse]:
         """The file, as the kind that its content has shown it to be."""
-        rows = await self.database.fetch(_LIGHT, {"owner": current().subject, "document": request.id})
-        document = DOCUMENTS.rows.read_light(rows[0]) if rows else None
-        if document is None or document.HasField("deleted_at"):
-            raise not_found(DOCUMENTS.what)
+        document = await find_living(self.database, request.id)
         try:
             async for chunk in self._store.files.read(f"{PREFIX}{document.user_id}/{document.id}"):
                 body = httpbody_pb2.HttpBody(content_type=document.mime_type, data=chunk)
@@ -191,6 +166,11 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
             await DOCUMENTS.change(connection, request.id, values)
             await self._defer(connection, self._remove, request.id)
         return pb.DeleteDocumentResponse()
+
+
+def _is_read(document: pb.Document) -> bool:
+    """Whether nothing more happens to a document by itself."""
+    return document.parse_status not in UNDER_WAY or document.HasField("deleted_at")
 
 
 class _Recognised:

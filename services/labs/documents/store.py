@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
-from services.kit.database import changed_at, uuid7_texts
-from services.kit.errors import ServiceError
+from services.kit.database import Database, Statement, changed_at, uuid7_texts
+from services.kit.errors import ServiceError, not_found
 from services.labs.documents.review import DERIVED, judge_values
-from services.labs.documents.tables import DOCUMENTS, document_values
+from services.labs.documents.tables import DOCUMENTS, document_values, documents
 from vitalis.labs.v1 import documents_pb2
 
 IN_REVIEW = ("needs_review", "failed")
@@ -19,6 +19,29 @@ _ENTERED = (
     *("raw_name", "sub_panel", "specimen", "loinc_code", "value", "unit", "ref_range_text", "flag", "confidence"),
     "deleted_at",
 )
+_LIGHT = Statement(
+    sa.select(*DOCUMENTS.rows.columns(DOCUMENTS.rows.light_names)).where(
+        documents.c.user_id == sa.bindparam("owner", type_=sa.Uuid(as_uuid=False)),
+        documents.c.id == sa.bindparam("document", type_=sa.Uuid(as_uuid=False)),
+    )
+)
+
+
+async def find(database: Database, document_id: str) -> documents_pb2.Document:
+    """The document without its text, whether or not it is deleted. Raises NOT_FOUND."""
+    rows = await database.fetch(_LIGHT, {"owner": current().subject, "document": document_id})
+    if not rows:
+        raise not_found(DOCUMENTS.what)
+    document: documents_pb2.Document = DOCUMENTS.rows.read_light(rows[0])
+    return document
+
+
+async def find_living(database: Database, document_id: str) -> documents_pb2.Document:
+    """`find` of one that is not deleted. Raises NOT_FOUND for one that is."""
+    document = await find(database, document_id)
+    if document.HasField("deleted_at"):
+        raise not_found(DOCUMENTS.what)
+    return document
 
 
 def of_document(document_id: str) -> sa.ColumnElement[bool]:

@@ -15,7 +15,7 @@ from services.kit.resources import get
 from services.labs.biomarkers.aliases import known_aliases
 from services.labs.biomarkers.catalogue import catalogue
 from services.labs.documents.review import BY_PERSON, FINDS
-from services.labs.documents.store import judge_again, lock_in_review, of_document
+from services.labs.documents.store import find_living, judge_again, lock_in_review, of_document
 from services.labs.documents.tables import DOCUMENTS, VALUES, document_values
 from vitalis.labs.v1 import document_values_pb2 as pb
 from vitalis.labs.v1 import document_values_pb2_grpc as pb_grpc
@@ -37,8 +37,8 @@ class DocumentValuesServicer(pb_grpc.DocumentValuesServiceServicer):
         statement = sa.select(*VALUES.rows.columns(VALUES.rows.names)).where(of_document(request.id))
         if not request.show_deleted:
             statement = statement.where(table.deleted_at.is_(None))
+        await find_living(self.database, request.id)
         async with self.database.transaction() as connection:
-            await DOCUMENTS.lock(connection, request.id, "")
             rows = (await connection.execute(statement.order_by(table.position, table.id))).all()
         return pb.GetDocumentValuesResponse(document_values=map(VALUES.rows.read, rows))
 

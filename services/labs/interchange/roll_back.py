@@ -45,6 +45,15 @@ def _statements(table: sa.Table, *stays: str) -> tuple[str, ...]:
     )
 
 
+# The panels first, as by whoever goes from a panel to its markers: in the other order each of two could wait for the
+# other.
+_HOLD = f"""
+    SELECT FROM blood_panels AS stored
+    WHERE {_LAST_WRITTEN} OR (stored.user_id = CAST(:user_id AS uuid) AND stored.id IN (
+      SELECT m.panel_id FROM blood_markers AS m
+      WHERE m.user_id = CAST(:user_id AS uuid) AND m.import_id = CAST(:import_id AS uuid)))
+    ORDER BY stored.id FOR UPDATE
+"""
 # A panel with something else in it belongs to who brought that: to a person before another import.
 _HAND_OVER = f"""
     UPDATE blood_panels AS stored SET import_id = (
@@ -61,6 +70,7 @@ _FORGET = """
 _ROLL_BACK = tuple(
     sa.text(statement)
     for statement in (
+        _HOLD,
         *_statements(blood_markers, "collected_date"),
         _HAND_OVER,
         *_statements(blood_panels, "collected_date"),

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
 from services.kit.database import Database, changed_at
+from services.kit.errors import not_found
 from services.kit.idempotency import once
 from services.kit.resources import delete, get, list_
 from services.labs.base import IDEMPOTENCY_KEYS
@@ -121,11 +122,11 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
         """Changes what was entered, and what follows from it."""
         aliases = await known_aliases(self.database)
         async with self.database.transaction() as connection:
+            panel = await _lock_panel_of(connection, request.id)
             stored = await MARKERS.lock(connection, request.id, request.blood_marker.etag)
             values = MARKERS.rows.changes(request.blood_marker, stored, list(request.update_mask.paths))
             if values:
-                (entered,) = await entered_of(connection, stored.panel_id, request.id)
-                panel = await PANELS.lock(connection, stored.panel_id, "")
+                (entered,) = await entered_of(connection, panel.id, request.id)
                 # Looked for anew, unless it is said along.
                 found_again = {"biomarker": None} if values.keys() & _FINDS and "biomarker" not in values else {}
                 (row,) = read([entered | found_again | values], panel, aliases, "blood_marker.")
@@ -137,8 +138,8 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
     ) -> pb.UndeleteBloodMarkerResponse:
         """Brings a marker back to a panel that is there."""
         async with self.database.transaction() as connection:
+            await _lock_panel_of(connection, request.id)
             marker = await MARKERS.lock(connection, request.id, "", deleted=True)
-            await PANELS.lock(connection, marker.panel_id, "")
             if marker.HasField("deleted_at"):
                 marker = await MARKERS.change(connection, request.id, {"deleted_at": None})
         return pb.UndeleteBloodMarkerResponse(blood_marker=marker)
@@ -146,6 +147,22 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
 
 # With another of these it may be another biomarker.
 _FINDS = frozenset({"raw_name", "specimen", "loinc_code"})
+
+
+async def _lock_panel_of(connection: AsyncConnection, marker_id: str) -> Any:
+    """The panel of a marker, for a change of the marker. Raises NOT_FOUND.
+
+    It is locked before the marker is, as by whoever goes from a panel to its markers: in the other order each of
+    two could wait for the other.
+    """
+    table = blood_markers.c
+    mine = sa.select(sa.cast(table.panel_id, sa.Text)).where(
+        table.user_id == UUID(current().subject), table.id == UUID(marker_id)
+    )
+    panel_id = (await connection.execute(mine)).scalar()
+    if panel_id is None:
+        raise not_found(MARKERS.what)
+    return await PANELS.lock(connection, panel_id, "")
 
 
 async def _redate(connection: AsyncConnection, panel_id: str, deleted_at: Any, becomes: Any) -> None:

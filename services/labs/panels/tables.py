@@ -127,7 +127,7 @@ blood_markers = sa.Table(
         unique=True,
         postgresql_where=sa.text("deleted_at IS NULL"),
     ),
-    # A trend reads one range of it, and the overview's newest of each biomarker too.
+    # A trend reads one range of it.
     sa.Index(None, "user_id", "biomarker", "collected_date", "id"),
     sa.Index(None, "user_id", "collected_date", "id"),
 )

@@ -6,7 +6,6 @@ import sqlalchemy as sa
 
 from services.kit.caller import current
 from services.kit.database import Database, Statement
-from services.kit.errors import not_found
 from services.labs.biomarkers.catalogue import catalogue
 from services.labs.panels.store import MARKERS, PANELS
 from services.labs.panels.tables import blood_markers, blood_panels
@@ -41,9 +40,9 @@ _MARKERS = Statement(
 
 async def compare(database: Database, request: pb.CompareBloodPanelsRequest) -> pb.CompareBloodPanelsResponse:
     """The panels and their markers. Raises NOT_FOUND for a panel that is not there, or deleted."""
-    later = await _panel(database, request.id)
+    later = await PANELS.living(database, request.id)
     earlier_id = request.earlier_id or await _before(database, later)
-    earlier = await _panel(database, earlier_id) if earlier_id else None
+    earlier = await PANELS.living(database, earlier_id) if earlier_id else None
     parameters = {"user_id": current().subject, "earlier": earlier_id or None, "later": later.id}
     pairs: dict[str, dict[str, Any]] = {}
     rows = await database.fetch(_MARKERS, parameters)
@@ -52,13 +51,6 @@ async def compare(database: Database, request: pb.CompareBloodPanelsRequest) -> 
         pairs.setdefault(key, {})[side] = marker
     compared = [_compared(pair) for pair in pairs.values()]
     return pb.CompareBloodPanelsResponse(earlier=earlier, later=later, markers=sorted(compared, key=_place))
-
-
-async def _panel(database: Database, panel_id: str) -> Any:
-    panel = await PANELS.read(database, panel_id)
-    if panel.HasField("deleted_at"):
-        raise not_found("panel")
-    return panel
 
 
 async def _before(database: Database, panel: Any) -> str:

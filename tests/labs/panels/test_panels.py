@@ -1,37 +1,18 @@
-"""Panels through the stub: entered as printed, read, judged, corrected, taken back, and nobody else's."""
+"""Panels through the stub: entered as printed, read, corrected, taken back, and nobody else's."""
 
 from typing import Any
 
 import psycopg
 import pytest
-from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.harness import Running, failure, person, reason
 from tests.labs.conftest import As
+from tests.labs.panels.asking import GLUCOSE, markers_of, update_marker, update_panel
 from vitalis.labs.v1 import biomarker_aliases_pb2
 from vitalis.labs.v1 import panels_pb2 as pb
 
-GLUCOSE = {"raw_name": "Glucose", "value": "99", "unit": "mg/dL"}
 NOTES = "Taken after a night shift"
-
-
-async def update_marker(who: As, marker: pb.BloodMarker, *paths: str, **fields: Any) -> pb.BloodMarker:
-    answer = await who.panels(
-        "UpdateBloodMarker", id=marker.id, blood_marker=pb.BloodMarker(**fields), update_mask=FieldMask(paths=paths)
-    )
-    return answer.blood_marker
-
-
-async def update_panel(who: As, panel: pb.BloodPanel, *paths: str, **fields: Any) -> pb.BloodPanel:
-    answer = await who.panels(
-        "UpdateBloodPanel", id=panel.id, blood_panel=pb.BloodPanel(**fields), update_mask=FieldMask(paths=paths)
-    )
-    return answer.blood_panel
-
-
-async def markers_of(who: As, **given: Any) -> list[pb.BloodMarker]:
-    return list((await who.panels("ListBloodMarkers", **given)).blood_markers)
 
 
 async def test_a_panel_is_kept_as_it_was_told(ada: As) -> None:
@@ -86,101 +67,6 @@ async def test_a_result_is_kept_as_printed_and_in_the_canonical_unit(
     (marker,) = (await ada.enter("2026-11-18", {"raw_name": name, "value": value, "unit": unit})).markers
     assert (marker.biomarker, marker.value) == (slug, value)
     assert marker.value_canonical == pytest.approx(canonical, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("value", "printed", "low", "high", "in_range", "own_flag"),
-    [
-        ("9.9", "3.4-10.8", 3.4, 10.8, True, None),
-        ("10.9", "3.4-10.8", 3.4, 10.8, False, "H"),
-        ("3.3", "3.4-10.8", 3.4, 10.8, False, "L"),
-        ("5.0", "<5.0", None, 5.0, False, "H"),
-        ("4.9", "<5.0", None, 5.0, True, None),
-        ("60", ">=60", 60, None, True, None),
-        ("59", ">=60", 60, None, False, "L"),
-        ("3", "0-5 %", 0, 5, True, None),
-        ("3", "Not Estab.", None, None, None, None),
-        ("<0.1", "0-5", 0, 5, True, None),
-        ("<7", "0-5", 0, 5, None, None),
-        (">7", "0-5", 0, 5, False, "H"),
-        ("Negative", "Negative", None, None, True, None),
-        ("Not Detected", "Negative", None, None, True, None),
-        ("POSITIVE", "Negative", None, None, False, "ABNORMAL"),
-        ("Yellow", "Straw", None, None, None, None),
-    ],
-)
-async def test_a_result_is_judged_by_the_range_beside_it(
-    ada: As,
-    value: str,
-    printed: str,
-    low: float | None,
-    high: float | None,
-    in_range: bool | None,
-    own_flag: str | None,
-) -> None:
-    unit = "%" if "%" in printed else ""
-    told = {"raw_name": "A new assay", "value": value, "unit": unit, "ref_range_text": printed}
-    (marker,) = (await ada.enter("2026-11-18", told)).markers
-    shown = {name: getattr(marker, name) if marker.HasField(name) else None for name in
-             ("ref_range_low", "ref_range_high", "in_range", "own_flag", "biomarker")}  # fmt: skip
-    assert shown == {
-        "ref_range_low": low,
-        "ref_range_high": high,
-        "in_range": in_range,
-        "own_flag": own_flag,
-        "biomarker": None,
-    }
-    assert marker.ref_range_text == printed
-
-
-async def test_the_laboratorys_flag_and_ours_may_differ(ada: As) -> None:
-    told = {**GLUCOSE, "value": "110", "ref_range_text": "70-99", "flag": "Low"}
-    (marker,) = (await ada.enter("2026-11-18", told)).markers
-    assert (marker.flag, marker.own_flag, marker.in_range, marker.range_source) == ("L", "H", False, "report")
-
-
-async def test_a_range_in_another_unit_is_taken_into_the_results(ada: As) -> None:
-    told = {**GLUCOSE, "ref_range_text": "3.9-5.5 mmol/L"}
-    (marker,) = (await ada.enter("2026-11-18", told)).markers
-    assert (marker.ref_range_low, marker.ref_range_high) == pytest.approx((70.26084, 99.0858))
-    assert marker.in_range
-
-
-@pytest.mark.parametrize(
-    ("header", "in_range"),
-    [
-        ({"sex": "female"}, True),
-        ({"sex": "male"}, False),
-        ({}, None),
-        ({"sex": "female", "age_years": 3}, None),
-    ],
-)
-async def test_without_a_printed_range_the_dictionary_judges_by_sex(
-    ada: As, header: dict[str, Any], in_range: bool | None
-) -> None:
-    told = {"raw_name": "Hemoglobin", "value": "13.0", "unit": "g/dL"}
-    (marker,) = (await ada.enter("2026-11-18", told, **header)).markers
-    assert (marker.in_range if marker.HasField("in_range") else None) is in_range
-    assert marker.range_source == ("" if in_range is None else "dictionary")
-
-
-async def test_an_interval_of_a_cycle_phase_needs_the_phase(ada: As) -> None:
-    told = {"raw_name": "Progesterone", "value": "10", "unit": "ng/mL"}
-    seen = {}
-    for day, phase in ((1, "follicular"), (2, "luteal"), (3, None)):
-        answer = await ada.enter(f"2026-11-0{day}", told, sex="female", cycle_phase=phase)
-        (marker,) = answer.markers
-        seen[phase] = marker.in_range if marker.HasField("in_range") else None
-    assert seen == {"follicular": False, "luteal": True, None: None}
-
-
-async def test_another_sex_in_the_header_judges_again(ada: As) -> None:
-    told = {"raw_name": "Hemoglobin", "value": "13.0", "unit": "g/dL"}
-    answer = await ada.enter("2026-11-18", told, sex="male")
-    await update_panel(ada, answer.blood_panel, sex="female")
-    (marker,) = await markers_of(ada, panel_id=answer.blood_panel.id)
-    assert (marker.id, marker.in_range) == (answer.markers[0].id, True)
-    assert marker.etag != answer.markers[0].etag
 
 
 async def test_serum_and_urine_creatinine_are_two_markers(ada: As) -> None:
@@ -349,57 +235,6 @@ async def test_another_persons_panel_takes_no_marker(labs: Running, ada: As) -> 
     assert await reason(eve.panels("AddBloodMarkers", id=panel.id, markers=[marker])) == "NOT_FOUND"
     assert await reason(eve.panels("ListBloodMarkers", panel_id="x")) == "INVALID_FIELD"
     assert await markers_of(eve, panel_id=panel.id) == []
-
-
-@pytest.mark.parametrize(
-    ("header", "field"),
-    [
-        ({"collected_at": Timestamp(seconds=1_790_000_000)}, "collected_at"),
-        ({"sex": "other"}, "blood_panel.sex"),
-        ({"age_years": 151}, "blood_panel.age_years"),
-        ({"cycle_phase": "spring"}, "blood_panel.cycle_phase"),
-        ({"lab_name": "x" * 201}, "blood_panel.lab_name"),
-        ({"lab_provider": "x" * 201}, "blood_panel.lab_provider"),
-        ({"panel_name": "x" * 201}, "blood_panel.panel_name"),
-        ({"specimen_id": "x" * 101}, "blood_panel.specimen_id"),
-    ],
-)
-async def test_a_header_that_breaks_a_rule_is_refused_by_name(ada: As, header: dict[str, Any], field: str) -> None:
-    refused = await failure(ada.enter("2026-11-18", GLUCOSE, **header))
-    assert (refused.reason.name, [v.field for v in refused.violations]) == ("INVALID_FIELD", [field])
-
-
-@pytest.mark.parametrize(
-    ("table", "column", "value", "constraint"),
-    [
-        ("blood_panels", "collected_at", "2026-01-01", "collected_at"),
-        ("blood_panels", "sex", "other", "sex"),
-        ("blood_panels", "age_years", 151, "age_years"),
-        ("blood_panels", "cycle_phase", "spring", "cycle_phase"),
-        *(
-            ("blood_panels", name, "x" * 201, name)
-            for name in ("lab_name", "lab_provider", "panel_name", "specimen_id")
-        ),
-        ("blood_markers", "value_text", "both", "value"),
-        ("blood_markers", "value_numeric", "NaN", "value_numeric"),
-        ("blood_markers", "value_numeric", "Infinity", "value_numeric"),
-        ("blood_markers", "value_canonical", "NaN", "value_canonical"),
-        ("blood_markers", "comparator", "~", "comparator"),
-        ("blood_markers", "flag", "?", "flag"),
-        ("blood_markers", "own_flag", "HH", "own_flag"),
-        ("blood_markers", "range_source", "guess", "range_source"),
-        ("blood_markers", "parse_confidence", 1.5, "parse_confidence"),
-        ("blood_markers", "ref_range_high", 1, "ref_range"),
-        ("blood_markers", "raw_name", "", "raw_name"),
-    ],
-)
-async def test_the_tables_refuse_it_too(
-    labs: Running, ada: As, table: str, column: str, value: Any, constraint: str
-) -> None:
-    await ada.enter("2026-11-18", {**GLUCOSE, "ref_range_text": "70-99"})
-    with psycopg.connect(labs.database.migrator_url) as owner, pytest.raises(psycopg.errors.CheckViolation) as broken:
-        owner.execute(f"UPDATE {table} SET {column} = %s", [value])
-    assert broken.value.diag.constraint_name == f"ck_{table}_{constraint}"
 
 
 async def test_sixty_markers_are_one_row_each_in_one_call(ada: As) -> None:
