@@ -1,5 +1,6 @@
 """What a laboratory's report says, whatever form it came in: the values as they were printed."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -9,6 +10,8 @@ class UnreadableReportError(Exception):
     """A file is not what it claims to be; nothing of it is stored. The text names no value of it."""
 
 
+# No column of text holds these: control characters but blanks, and halves of surrogate pairs.
+UNSTORABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 # How far a result is: the laboratory may still change it, it is done, or it stands in place of an earlier one.
 PRELIMINARY, FINAL, CORRECTED = "preliminary", "final", "corrected"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from services.labs.units import UnknownUnit, read_unit
+from services.labs.units import is_unit
 
 _LONGEST = 200
 
@@ -331,9 +331,9 @@ def _behind(text: str) -> tuple[str, str] | None:
         if (known := _flag_beside(flag)) is not None:
             if not rest:
                 return "", known
-            if _is_unit(rest):
+            if is_unit(rest):
                 return rest, known
-    return (words, "") if _is_unit(words) else None
+    return (words, "") if is_unit(words) else None
 
 
 def _split_at_ends(words: str) -> Iterable[tuple[str, str]]:
@@ -353,15 +353,7 @@ def _flag_beside(text: str) -> str | None:
     return None if inner in ("++", "--") else _FLAGS.get(inner.lower())
 
 
-def _is_unit(text: str) -> bool:
-    try:
-        read_unit(text)
-    except UnknownUnit:
-        return False
-    return True
-
-
 def _unit_of_range(text: str) -> str | None:
     """The unit behind a range's bounds; None when something else stands there."""
     words = _VERDICT.sub("", text).strip(" ,;")
-    return words if not words or _is_unit(words) else None
+    return words if not words or is_unit(words) else None

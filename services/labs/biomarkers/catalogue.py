@@ -100,12 +100,6 @@ class Range:
             return age_years is None or age_years >= ADULT_YEARS
         return age_years is not None and (self.age_low_years or 0) <= age_years < (self.age_high_years or math.inf)
 
-    def contains(self, value: Decimal) -> bool:
-        """Whether a value in the range's unit lies in it."""
-        above = self.low is None or value > self.low or (self.low_belongs and value == self.low)
-        below = self.high is None or value < self.high or (self.high_belongs and value == self.high)
-        return above and below
-
 
 @dataclass(frozen=True, slots=True)
 class Variation:

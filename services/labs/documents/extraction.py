@@ -6,7 +6,6 @@ through the same review, and it is checked here as if an enemy had written it.
 """
 
 import json
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from services.labs.documents.confined import parse_confined
-from services.labs.reports import parse_moment
+from services.labs.reports import UNSTORABLE, parse_moment
 
 # A doubt about a value that stands nowhere in the document.
 NOT_IN_TEXT = "not_in_text"
@@ -25,8 +24,6 @@ NO_OCR = (
     "the document is a picture, and text recognition (Tesseract) is not installed here;"
     " the values can be entered by hand"
 )
-# No column of text holds these: control characters, and halves of surrogate pairs.
-_UNSTORABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class NothingRead(Exception):
@@ -34,7 +31,7 @@ class NothingRead(Exception):
 
 
 def _clean(value: Any) -> Any:
-    return _UNSTORABLE.sub("", value).strip() if isinstance(value, str) else value
+    return UNSTORABLE.sub("", value).strip() if isinstance(value, str) else value
 
 
 def _known_place(value: Any) -> Any:

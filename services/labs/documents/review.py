@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from services.labs.biomarkers.catalogue import Marker, catalogue
 from services.labs.documents.extraction import NOT_IN_TEXT
 from services.labs.matching.index import Match, Row, marker_index
-from services.labs.units import UnitRefused, units_of
+from services.labs.units import UnitRefused, rounded, units_of
 from services.labs.values import NoResult, Result, read_flag, read_range, read_result, reciprocal, uses_decimal_comma
 
 BY_PERSON = "person"
@@ -25,7 +25,6 @@ SURE_MATCH = 0.9
 # A result may be far from normal; one that is so much further is a slip of the unit or of the decimal sign.
 TIMES_BEYOND = 100
 MOST_CANDIDATES = 5
-_DIGITS = Context(prec=15, rounding=ROUND_HALF_EVEN)
 _NO_MATCH = Match(None, 0.0, "", ())
 
 
@@ -33,9 +32,9 @@ def judge_values(values: Sequence[Mapping[str, Any]], aliases: Mapping[str, str]
     """The DERIVED columns of each value of one document, in order; dropped ones repeat nobody.
 
     A value is its columns as entered; `aliases` are what the person's reports
-    are matched by besides the dictionary (`known_aliases`). Whether commas are decimal ones, all of
-    them together say, as one report does. What an extractor made up
-    (`not_in_text`) stays doubtful until somebody has corrected it.
+    are matched by besides the dictionary (`known_aliases`). Whether commas are
+    decimal ones, all of them together say, as one report does. What an extractor
+    made up (`not_in_text`) stays doubtful until somebody has corrected it.
     """
     texts = (text for value in values for text in (value["value"], value["ref_range_text"] or ""))
     comma = uses_decimal_comma(texts)
@@ -93,13 +92,13 @@ def _judge(value: Mapping[str, Any], result: Result | None, match: Match) -> dic
         doubts.append("no_result")
     elif marker is None and number is not None and match.candidates:
         # The unit may be all that speaks against the marker that the name says.
-        if not _is_measured_in(match.candidates[0].slug, _unit(value, result)):
+        if not units_of(match.candidates[0].slug).accepts(_unit(value, result)):
             doubts.append("unit_unknown")
     elif marker and number is None and not marker.is_qualitative:
         doubts.append("not_a_number")
     elif marker and number is not None and not marker.is_qualitative:
         try:
-            canonical = _DIGITS.plus(units_of(marker.slug).to_canonical(number, _unit(value, result)))
+            canonical = rounded(units_of(marker.slug).to_canonical(number, _unit(value, result)))
         except UnitRefused:
             doubts.append("unit_unknown")
         else:
@@ -116,14 +115,6 @@ def _judge(value: Mapping[str, Any], result: Result | None, match: Match) -> dic
         "canonical_unit": marker.canonical_unit if marker and canonical is not None else None,
         "doubts": doubts,
     }
-
-
-def _is_measured_in(slug: str, unit: str) -> bool:
-    try:
-        units_of(slug).read(unit)
-    except UnitRefused:
-        return False
-    return True
 
 
 def _is_implausible(marker: Marker, canonical: Decimal) -> bool:

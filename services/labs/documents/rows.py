@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.labs.units import UnknownUnit, read_unit
+from services.labs.units import is_unit
 from services.labs.values import NoResult, read_flag, read_range, read_result
 
 DATE = re.compile(r"\d{1,2}/\d{1,2}/\d{2,4}|\d{4}-\d\d-\d\d|\d{1,2}\.\d{1,2}\.\d{2,4}")
@@ -112,7 +112,7 @@ def _possible(words: Sequence[str]) -> list[tuple[str, int]]:
         kinds.append(("previous", taken))
     kinds += [("flag", taken) for taken in (2, 1) if taken <= len(words) and _is_flag(words[:taken])]
     kinds += [("reference_range", taken) for taken in range(1, min(6, len(words)) + 1) if _is_range(words[:taken])][:1]
-    kinds += [("unit", taken) for taken in (3, 2, 1) if taken <= len(words) and _is_unit(words[:taken])][:1]
+    kinds += [("unit", taken) for taken in (3, 2, 1) if taken <= len(words) and is_unit(" ".join(words[:taken]))][:1]
     if len(words) == 1 and LAB_CODE.fullmatch(words[0]):
         kinds.append(("lab_code", 1))
     if words[0].lower() in VERDICTS:
@@ -142,11 +142,3 @@ def _is_range(words: Sequence[str]) -> bool:
     if read.low is not None or read.high is not None:
         return True
     return bool(read.expected) and text.lower() in WORDS | PHRASES
-
-
-def _is_unit(words: Sequence[str]) -> bool:
-    try:
-        read_unit(" ".join(words))
-    except UnknownUnit:
-        return False
-    return True

@@ -18,7 +18,7 @@ from services.labs.panels.judge import Person
 from services.labs.panels.reading import marker_key, read_markers
 from services.labs.panels.store import OF_THE_PERSON
 from services.labs.reports import CORRECTED, FINAL, PRELIMINARY
-from services.labs.units import UnitRefused, units_of
+from services.labs.units import units_of
 
 # What a panel is the same by.
 SAME_PANEL = ("collected_date", "lab_name", "panel_name", "specimen_id", "collected_at")
@@ -237,7 +237,7 @@ class Merge:
         match = match_of(marker, self._aliases)
         possible = [match.slug] if match.slug else [candidate.slug for candidate in match.candidates]
         unit = row["unit"]
-        if unit and possible and not any(_accepts(slug, unit) for slug in possible):
+        if unit and possible and not any(units_of(slug).accepts(unit) for slug in possible):
             self._account.doubt(place, "unit_unknown", "its unit is none of the marker's; it is kept as printed")
         else:
             self._account.doubt(
@@ -248,14 +248,6 @@ class Merge:
 def same_panel(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a panel is the same by."""
     return tuple(row[name] for name in SAME_PANEL)
-
-
-def _accepts(slug: str, unit: str) -> bool:
-    try:
-        units_of(slug).read(unit)
-    except UnitRefused:
-        return False
-    return True
 
 
 def _printed_name(row: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from services.labs.biomarkers.catalogue import catalogue
 from services.labs.matching import Match, Row
 from services.labs.matching.index import marker_index
-from services.labs.reports import Report, Result
+from services.labs.reports import UNSTORABLE, Report, Result
 from services.labs.values import NoResult, read_flag, read_result, uses_decimal_comma
 
 MOST_TOLD = 100
@@ -28,8 +28,6 @@ FURTHEST_WEST, FURTHEST_EAST = timedelta(hours=-12), timedelta(hours=14)
 _LONGEST = {"name": 200, "value": 200, "unit": 60}
 _LONGEST_RANGE, _LONGEST_COMMENT = 200, 4000
 _LOINC = re.compile(r"[0-9]{1,7}-[0-9]")
-# No column of text holds these: control characters, and halves of surrogate pairs.
-_UNSTORABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 # The vital signs of https://hl7.org/fhir/R4/observation-vitalsigns.html, which no laboratory measures.
 _VITAL_SIGNS = frozenset(
     {"85353-1", "9279-1", "8867-4", "8310-5", "8302-2", "9843-4", "29463-7", "39156-5", "85354-9", "8480-6", "8462-4"}
@@ -176,12 +174,12 @@ def _readable(result: Result, comma: bool, account: Account) -> dict[str, Any] |
 
 def _comment(text: str) -> str:
     """A comment as it is stored: its lines without what no column holds, and without blanks around."""
-    lines = (" ".join(_UNSTORABLE.sub(" ", line).split()) for line in text.splitlines())
+    lines = (" ".join(UNSTORABLE.sub(" ", line).split()) for line in text.splitlines())
     return "\n".join(lines).strip()
 
 
 def _clean(text: str, longest: int | None = None) -> str:
-    return " ".join(_UNSTORABLE.sub(" ", text).split())[:longest]
+    return " ".join(UNSTORABLE.sub(" ", text).split())[:longest]
 
 
 class _NoDay(Exception):

@@ -20,7 +20,7 @@ from services.labs.matching.names import (
     without_specimen,
 )
 from services.labs.matching.words import GROUPS, OTHER_SUBSTANCES, SAME, SHARE_OR_NUMBER
-from services.labs.units import MarkerUnits, UnitRefused, UnknownUnit, compile_units, read_unit
+from services.labs.units import MarkerUnits, compile_units, is_unit
 
 # How sure each way of finding a name is, before specimen and unit are looked at.
 _CONFIDENCE = {
@@ -38,6 +38,8 @@ _CONFIDENCE = {
 _SAID = ("own_alias", "loinc")
 # Names this short are also abbreviations of something else: Al in g/dL is no aluminium.
 _SHORT = 2
+# Shorter words are spelt right, or are another word.
+_SHORTEST_MISSPELT = 6
 
 
 class Row(NamedTuple):
@@ -99,7 +101,7 @@ class MarkerIndex:
         self._exact, self._keys, self._squeezed, self._families = (
             {key: tuple(found.values()) for key, found in table.items()} for table in (exact, keys, squeezed, families)
         )
-        self._vocabulary = sorted(word for word in vocabulary if len(word) >= _shortest_misspelt())
+        self._vocabulary = sorted(word for word in vocabulary if len(word) >= _SHORTEST_MISSPELT)
         self._known_words = frozenset(vocabulary)
         # Kept for the life of the index: a report's misspelt words are few.
         self._corrected = lru_cache(maxsize=4096)(self._correct)
@@ -250,13 +252,9 @@ def _family(name: Name) -> tuple[str, str]:
 
 def _slips(word: str) -> int:
     """How many letters of a word may be wrong: none of a short one, or one with digits, of which each tells."""
-    if len(word) < _shortest_misspelt() or not word.isalpha():
+    if len(word) < _SHORTEST_MISSPELT or not word.isalpha():
         return 0
     return 1 if len(word) < 10 else 2
-
-
-def _shortest_misspelt() -> int:
-    return 6
 
 
 def _may_be(entry: _Entry, said: str) -> bool:
@@ -276,17 +274,9 @@ def _fits(units: MarkerUnits, printed: str) -> bool | None:
     """Whether the marker is measured in the printed unit; None when there is none, or none that is known."""
     if not printed.strip():
         return None
-    try:
-        units.read(printed)
-    except UnitRefused:
-        pass
-    else:
+    if units.accepts(printed):
         return True
-    try:
-        read_unit(printed)
-    except UnknownUnit:
-        return None
-    return False
+    return False if is_unit(printed) else None
 
 
 def _lists(units: MarkerUnits, printed: str) -> bool:

@@ -6,17 +6,15 @@ from typing import Any
 import grpc
 
 from services.kit.database import Database
-from services.kit.errors import ServiceError, Violation, invalid
+from services.kit.errors import Violation, all_wrong, invalid
 from services.labs.biomarkers.aliases import known_aliases
 from services.labs.biomarkers.catalogue import catalogue
 from services.labs.matching.index import Match, Row, marker_index
-from services.labs.units import UnitRefused, units_of
+from services.labs.units import UnitRefused, rounded, units_of
 from vitalis.labs.v1 import matching_pb2 as pb
 from vitalis.labs.v1 import matching_pb2_grpc as pb_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-_SIGNIFICANT_DIGITS = 15
 
 
 class MatchingServicer(pb_grpc.MatchingServiceServicer):
@@ -38,12 +36,9 @@ class MatchingServicer(pb_grpc.MatchingServiceServicer):
             except UnitRefused as refused:
                 violations.append(Violation(field, str(refused)))
         if violations:
-            rules = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
-            raise ServiceError("UNIT_NOT_ACCEPTED", rules, violations=violations)
+            raise all_wrong("UNIT_NOT_ACCEPTED", violations)
         value = units.convert(Decimal(repr(request.value)), request.from_unit, target)
-        return pb.ConvertUnitResponse(
-            value=float(f"{value:.{_SIGNIFICANT_DIGITS}g}"), unit=read["to_unit"], from_unit=read["from_unit"]
-        )
+        return pb.ConvertUnitResponse(value=float(rounded(value)), unit=read["to_unit"], from_unit=read["from_unit"])
 
     async def MatchMarkers(self, request: pb.MatchMarkersRequest, context: Context) -> pb.MatchMarkersResponse:
         rows = [Row(row.name, row.unit, row.specimen, row.section, row.loinc) for row in request.rows]

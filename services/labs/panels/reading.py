@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 from services.kit.errors import Violation
 from services.labs.biomarkers.catalogue import Marker, catalogue
 from services.labs.matching.index import Row, marker_index
 from services.labs.panels.judge import Person, judge, optimal
-from services.labs.units import UnitRefused, units_of
+from services.labs.units import UnitRefused, rounded, units_of
 from services.labs.values import (
     NoResult,
     Range,
@@ -26,8 +26,6 @@ ENTERED = (
     *("biomarker", "raw_name", "sub_panel", "specimen", "loinc_code", "value", "unit"),
     *("ref_range_text", "flag", "lab_code", "parse_confidence"),
 )
-# More digits than any laboratory's; a conversion's endless ones end here.
-_DIGITS = Context(prec=15, rounding=ROUND_HALF_EVEN)
 
 
 class Unreadable(ValueError):
@@ -154,7 +152,7 @@ class _Read:
         if marker is None or self.result.number is None or marker.is_qualitative:
             return marker, None
         try:
-            return marker, _DIGITS.plus(units_of(marker.slug).to_canonical(self.result.number, self.unit))
+            return marker, rounded(units_of(marker.slug).to_canonical(self.result.number, self.unit))
         except UnitRefused as error:
             if self.entered.get("biomarker"):
                 accepted = ", ".join(error.accepted)
@@ -172,7 +170,7 @@ class _Read:
         units = units_of(marker.slug)
         try:
             low, high = (
-                None if end is None else _DIGITS.plus(units.convert(end, self.printed.unit, self.unit)) for end in ends
+                None if end is None else rounded(units.convert(end, self.printed.unit, self.unit)) for end in ends
             )
         except UnitRefused:
             return None, None

@@ -9,7 +9,7 @@ to be in the dictionary itself.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -22,6 +22,8 @@ from services.labs.units.ucum import Dimension, Unit, UnknownUnit, parse
 
 # Far more digits than are measured, so that there and back is the same number.
 _CONTEXT = Context(prec=34)
+# More digits than any laboratory's; a conversion's endless ones end here.
+_SHOWN = Context(prec=15, rounding=ROUND_HALF_EVEN)
 # What stands for itself when no unit is printed.
 _UNPRINTED = (parse("1"), parse("[pH]"))
 # "Units" of an assay are printed as U or as IU, whichever the laboratory
@@ -69,6 +71,14 @@ class MarkerUnits:
         """What a printed unit means for this marker; none at all is a pure number or a pH. Raises UnitRefused."""
         return _read(self, printed)
 
+    def accepts(self, printed: str) -> bool:
+        """Whether the marker is measured in a printed unit."""
+        try:
+            self.read(printed)
+        except UnitRefused:
+            return False
+        return True
+
     def to_canonical(self, value: Decimal, printed: str) -> Decimal:
         """A finite value in the printed unit as the canonical unit's. Raises UnitRefused."""
         unit = _read(self, printed)
@@ -80,6 +90,11 @@ class MarkerUnits:
         if (a.slope, a.offset) == (b.slope, b.offset):
             return value
         return _CONTEXT.divide(_CONTEXT.subtract(_line(value, a.slope, a.offset), b.offset), b.slope)
+
+
+def rounded(value: Decimal) -> Decimal:
+    """A converted number as it is stored and shown, in 15 digits."""
+    return _SHOWN.plus(value)
 
 
 def _line(value: Decimal, slope: Decimal, offset: Decimal) -> Decimal:

@@ -233,6 +233,15 @@ def read_unit(text: str) -> tuple[Unit, ...]:
     return tuple(parse(code) for code in codes)
 
 
+def is_unit(text: str) -> bool:
+    """Whether a printed text is a unit that is known."""
+    try:
+        read_unit(text)
+    except UnknownUnit:
+        return False
+    return True
+
+
 def is_unprinted(text: str) -> bool:
     """Whether there is no unit where one would stand: nothing, or only that the result was calculated."""
     return not _NOISE.sub("", text).strip()
