@@ -144,6 +144,12 @@ def not_found(what: str) -> ServiceError:
     return ServiceError("NOT_FOUND", f"there is no such {what}")
 
 
+def all_wrong(reason: str, violations: Sequence[Violation], advice: str = "") -> ServiceError:
+    """The error of several fields at once, each named in the message, with `advice` behind them."""
+    rules = [f"{violation.field}: {violation.description}" for violation in violations]
+    return ServiceError(reason, "; ".join([*rules, advice] if advice else rules), violations=violations)
+
+
 def to_status(error: ServiceError) -> status_pb2.Status:
     """The error as `google.rpc.Status` with ErrorInfo, BadRequest and RetryInfo; as much of it as can be sent."""
     details = [any_pb2.Any() for _ in range(1 + bool(error.violations) + (error.retry_after_seconds is not None))]

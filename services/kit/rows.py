@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kit.contract import IMMUTABLE, OUTPUT_ONLY, ContractError, fields_with
 from services.kit.errors import invalid
@@ -243,7 +242,3 @@ def _json(message: Message) -> Any:
 
 def _instant(timestamp: timestamp_pb2.Timestamp) -> datetime:
     return timestamp.ToDatetime(tzinfo=UTC)
-
-
-def is_json(column: sa.Column[Any]) -> bool:
-    return isinstance(column.type, JSONB)

@@ -6,9 +6,10 @@ from uuid import UUID
 import grpc
 import sqlalchemy as sa
 
+from services.kit.checks import ranges
 from services.kit.database import Database, owned
 from services.kit.resources import Resource, create, delete, get, list_, undelete, update
-from services.tracking.base import IDEMPOTENCY_KEYS, checks, metadata
+from services.tracking.base import IDEMPOTENCY_KEYS, metadata
 from vitalis.tracking.v1 import wellbeing_pb2 as pb
 from vitalis.tracking.v1 import wellbeing_pb2_grpc as pb_grpc
 
@@ -35,7 +36,7 @@ lifestyle_baselines = sa.Table(
     sa.CheckConstraint(sa.column("stress_level").in_(LEVELS), name="stress_level"),
     sa.CheckConstraint(sa.column("sleep_quality").in_(SLEEP_QUALITIES), name="sleep_quality"),
     sa.CheckConstraint(sa.column("data_source").in_(SOURCES), name="data_source"),
-    *checks(pb.LifestyleBaseline.DESCRIPTOR),
+    *ranges(pb.LifestyleBaseline.DESCRIPTOR),
 )
 
 BASELINES = Resource(

@@ -12,16 +12,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from services.identity.base import metadata
 from services.identity.coaching_profile.reference import REFERENCE
 from services.identity.coaching_profile.rules import WORKOUT_DAYS
+from services.kit.checks import one_of
 from services.kit.contract import closed_values
 from services.kit.database import owned
 from services.kit.vault import ENCRYPTED, GENERAL
 from vitalis.options.v1 import rules_pb2
 
 CHANGED_BY = ("user", "delegate", "admin", "system")
-
-
-def _one_of(name: str, rule: Any) -> sa.CheckConstraint:
-    return sa.CheckConstraint(sa.column(name).in_(closed_values(rule)), name=name)
 
 
 def _note(name: str) -> sa.Column[Any]:
@@ -113,12 +110,12 @@ user_profiles = sa.Table(
         deferrable=True,
         initially="DEFERRED",
     ),
-    _one_of("fitness_level", rules_pb2.fitness_level),
-    _one_of("primary_goal", rules_pb2.primary_goal),
-    _one_of("secondary_goal", rules_pb2.goal_category),
-    _one_of("energy_level", rules_pb2.level),
-    _one_of("stress_level", rules_pb2.level),
-    _one_of("sleep_quality", rules_pb2.sleep_quality),
+    one_of("fitness_level", rules_pb2.fitness_level),
+    one_of("primary_goal", rules_pb2.primary_goal),
+    one_of("secondary_goal", rules_pb2.goal_category),
+    one_of("energy_level", rules_pb2.level),
+    one_of("stress_level", rules_pb2.level),
+    one_of("sleep_quality", rules_pb2.sleep_quality),
     sa.CheckConstraint(sa.column("last_modified_by").in_(CHANGED_BY), name="last_modified_by"),
     sa.CheckConstraint("secondary_goal <> primary_goal", name="other_secondary_goal"),
     sa.CheckConstraint(
@@ -157,10 +154,10 @@ fitness_goals = sa.Table(
         unique=True,
         postgresql_where=sa.text("goal_type = 'primary' AND status = 'active'"),
     ),
-    _one_of("goal_type", rules_pb2.goal_type),
-    _one_of("goal_category", rules_pb2.goal_category),
-    _one_of("pace_preference", rules_pb2.goal_pace),
-    _one_of("status", rules_pb2.goal_status),
+    one_of("goal_type", rules_pb2.goal_type),
+    one_of("goal_category", rules_pb2.goal_category),
+    one_of("pace_preference", rules_pb2.goal_pace),
+    one_of("status", rules_pb2.goal_status),
     sa.CheckConstraint("target_weight_kg >= 20 AND target_weight_kg < 500", name="target_weight_kg"),
     sa.CheckConstraint("target_body_fat_percentage BETWEEN 3 AND 50", name="target_body_fat_percentage"),
     sa.CheckConstraint("target_muscle_gain_kg > 0", name="target_muscle_gain_kg"),
@@ -185,9 +182,9 @@ physical_constraints = sa.Table(
     _moment("resolved_at"),
     sa.PrimaryKeyConstraint("user_id", "id"),
     _person(),
-    _one_of("constraint_type", rules_pb2.constraint_type),
-    _one_of("severity", rules_pb2.constraint_severity),
-    _one_of("workout_location", rules_pb2.workout_location),
+    one_of("constraint_type", rules_pb2.constraint_type),
+    one_of("severity", rules_pb2.constraint_severity),
+    one_of("workout_location", rules_pb2.workout_location),
     sa.CheckConstraint("char_length(constraint_category) <= 100", name="constraint_category"),
     sa.CheckConstraint(
         "severity IS NULL OR constraint_type IN ('injury', 'limitation')", name="severity_of_hindrances"
@@ -211,9 +208,9 @@ dietary_preferences = sa.Table(
     sa.Column("meals_per_day", sa.Integer),
     sa.Column("macro_targets", JSONB(none_as_null=True)),
     _note("additional_notes"),
-    _one_of("diet_type", rules_pb2.diet_type),
-    _one_of("cooking_skill_level", rules_pb2.fitness_level),
-    _one_of("meal_prep_willingness", rules_pb2.meal_prep_willingness),
+    one_of("diet_type", rules_pb2.diet_type),
+    one_of("cooking_skill_level", rules_pb2.fitness_level),
+    one_of("meal_prep_willingness", rules_pb2.meal_prep_willingness),
     sa.CheckConstraint("(diet_type = 'other') = (diet_type_other IS NOT NULL)", name="diet_type_other"),
     sa.CheckConstraint("char_length(diet_type_other) BETWEEN 1 AND 100", name="diet_type_other_length"),
     sa.CheckConstraint("max_meal_prep_time_minutes BETWEEN 1 AND 1440", name="max_meal_prep_time_minutes"),
@@ -286,7 +283,7 @@ workout_schedules = sa.Table(
     sa.Column("workout_reminder_enabled", sa.Boolean, nullable=False, server_default="true"),
     sa.Column("reminder_offset_minutes", sa.Integer, nullable=False, server_default="-30"),
     sa.Column("rest_day_preference", sa.Text),
-    _one_of("rest_day_preference", rules_pb2.rest_day_preference),
+    one_of("rest_day_preference", rules_pb2.rest_day_preference),
     sa.CheckConstraint("preferred_workout_duration_minutes BETWEEN 15 AND 180", name="duration"),
     sa.CheckConstraint("reminder_offset_minutes BETWEEN -1440 AND 0", name="reminder_offset_minutes"),
     sa.CheckConstraint(" OR ".join(WORKOUT_DAYS), name="at_least_one_workout_day"),
@@ -303,7 +300,7 @@ hydration_preferences = sa.Table(
     sa.Column("reminder_end_time", sa.Time, nullable=False, server_default="22:00"),
     sa.Column("reminder_tone", sa.Text, nullable=False, server_default="gentle"),
     sa.Column("auto_remind_with_meals", sa.Boolean, nullable=False, server_default="true"),
-    _one_of("reminder_tone", rules_pb2.reminder_tone),
+    one_of("reminder_tone", rules_pb2.reminder_tone),
     sa.CheckConstraint("daily_water_target_ml BETWEEN 500 AND 10000", name="water_target"),
     sa.CheckConstraint("reminder_frequency_minutes BETWEEN 15 AND 480", name="frequency"),
     sa.CheckConstraint("reminder_start_time < reminder_end_time", name="reminder_window"),

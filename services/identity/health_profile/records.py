@@ -13,7 +13,7 @@ from services.identity.health_profile.allergens.catalogue import CATALOGUE
 from services.identity.health_profile.allergens.matcher import MATCHER, Match
 from services.identity.health_profile.writers import writer
 from services.kit.caller import current
-from services.kit.errors import ServiceError, Violation
+from services.kit.errors import Violation, all_wrong
 from services.kit.resources import Resource
 
 CHOSEN = "chosen"
@@ -50,8 +50,7 @@ class HealthRecord(Resource):
         if (diagnosed := values.get("diagnosed_date")) and date.fromisoformat(diagnosed) > today:
             violations.append(Violation("diagnosed_date", "must not be in the future"))
         if violations:
-            rules = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
-            raise ServiceError("INVALID_FIELD", rules, violations=violations)
+            raise all_wrong("INVALID_FIELD", violations)
         return values
 
     async def completed(

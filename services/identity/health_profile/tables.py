@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.identity.base import metadata
 from services.identity.health_profile.energy import ACTIVITY_FACTORS
-from services.kit.contract import ranges_of
+from services.kit.checks import ranges
 from services.kit.database import owned
 from vitalis.identity.v1 import health_profile_pb2 as pb
 
@@ -28,10 +28,7 @@ health_profiles = sa.Table(
     sa.Column("weight_kg", sa.Numeric(5, 2)),
     sa.Column("activity_level", sa.Text),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    *(
-        sa.CheckConstraint(f"{name} BETWEEN {low:g} AND {high:g}", name=name)
-        for name, (low, high) in ranges_of(pb.HealthProfile.DESCRIPTOR).items()
-    ),
+    *ranges(pb.HealthProfile.DESCRIPTOR),
     sa.CheckConstraint(sa.column("activity_level").in_(ACTIVITY_FACTORS), name="activity_level"),
 )
 

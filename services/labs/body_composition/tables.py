@@ -2,9 +2,9 @@
 
 import sqlalchemy as sa
 
+from services.kit.checks import one_of, ranges
 from services.kit.database import owned
 from services.labs.base import metadata
-from services.labs.checks import one_of, ranges
 from services.labs.children import child_columns
 from vitalis.labs.v1 import body_composition_pb2 as pb
 from vitalis.options.v1 import rules_pb2

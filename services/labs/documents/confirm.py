@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
 from services.kit.database import changed_at
-from services.kit.errors import ServiceError, Violation
+from services.kit.errors import Violation, all_wrong
 from services.labs.body_composition import SCANS
 from services.labs.documents.store import of_document
 from services.labs.documents.tables import document_values
@@ -22,6 +22,7 @@ from vitalis.labs.v1 import panels_pb2
 
 # What documents of these types become: the kind of record, which is the request's field too, and its resource.
 BY_HAND = {"dexa": ("dexa_scan", SCANS), "epigenetics": ("epigenetic_test", TESTS)}
+INCOMPLETE = "DOCUMENT_INCOMPLETE"
 RECORDS = {"blood_panel": PANELS.table, "dexa_scan": SCANS.table, "epigenetic_test": TESTS.table}
 
 
@@ -40,7 +41,8 @@ async def make_record(
     kind, resource = BY_HAND[document.document_type]
     entered = request.dexa_scan if kind == "dexa_scan" else request.epigenetic_test
     if not entered.ByteSize():
-        raise _incomplete([Violation(kind, f"is what a document about {document.document_type} becomes: enter it")])
+        missing = Violation(kind, f"is what a document about {document.document_type} becomes: enter it")
+        raise all_wrong(INCOMPLETE, [missing])
     record = await resource.insert(connection, {**resource.rows.values(entered), "document_id": document.id})
     return {"linked_record_id": record.id, "linked_record_type": kind}
 
@@ -75,7 +77,7 @@ async def _panel(
         if (earlier := first.setdefault(row["marker_key"], at)) != at:
             violations.append(Violation(f"document_values[{at}]", f"repeats document_values[{earlier}]: drop one"))
     if violations:
-        raise _incomplete(violations)
+        raise all_wrong(INCOMPLETE, violations)
     header = PANELS.rows.values(panel) | {"document_id": document.id}
     stored = await save_panel(connection, header, override=override)
     await save_markers(connection, stored, rows, override=override)
@@ -95,8 +97,3 @@ def _entered(value: Mapping[Any, Any]) -> dict[str, Any]:
         "flag": read_flag(value["flag"] or "") or None,
         "parse_confidence": value["confidence"],
     }
-
-
-def _incomplete(violations: list[Violation]) -> ServiceError:
-    text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
-    return ServiceError("DOCUMENT_INCOMPLETE", text, violations=violations)

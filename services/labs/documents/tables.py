@@ -3,10 +3,10 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from services.kit.checks import one_of
 from services.kit.database import owned
 from services.kit.resources import Resource
 from services.labs.base import IDEMPOTENCY_KEYS, metadata
-from services.labs.checks import one_of
 from vitalis.labs.v1 import document_values_pb2, documents_pb2
 from vitalis.options.v1 import rules_pb2
 

@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from services.kit.caller import current
 from services.kit.database import changed_at, uuid7_texts
-from services.kit.errors import ServiceError, Violation
+from services.kit.errors import ServiceError, Violation, all_wrong
 from services.kit.recordset import payload, recordset
 from services.kit.resources import Resource
 from services.labs.base import IDEMPOTENCY_KEYS
@@ -74,9 +74,7 @@ def read(
     try:
         rows = read_markers(entered, person_of(panel), aliases, place)
     except Unreadable as error:
-        violations = error.violations
-        text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
-        raise ServiceError("INVALID_FIELD", text, violations=violations) from None
+        raise all_wrong("INVALID_FIELD", error.violations) from None
     # Nothing follows from a comment.
     return [
         row | {"lab_comment": marker["lab_comment"]} if "lab_comment" in marker else row
@@ -206,8 +204,7 @@ def _repeats(rows: Sequence[Mapping[str, Any]]) -> ServiceError:
 
 
 def _marker_error(violations: Sequence[Violation]) -> ServiceError:
-    text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
-    return ServiceError("MARKER_REPEATED", f"{text}; send override if the last one counts", violations=violations)
+    return all_wrong("MARKER_REPEATED", violations, "send override if the last one counts")
 
 
 async def entered_of(connection: AsyncConnection, panel_id: str, marker_id: str = "") -> list[dict[str, Any]]:

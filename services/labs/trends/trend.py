@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.kit.caller import current
 from services.kit.database import Database, Statement
-from services.kit.errors import ServiceError, Violation, not_found
+from services.kit.errors import ServiceError, invalid, not_found
 from services.labs.biomarkers.catalogue import Marker, catalogue
 from services.labs.biomarkers.catalogue import Range as Interval
 from services.labs.panels.tables import blood_markers, blood_panels
@@ -143,8 +143,7 @@ def _unit_of(marker: Marker, printed: str) -> str:
     try:
         return units_of(marker.slug).read(printed).ucum
     except UnitRefused as error:
-        text = f"is none of this biomarker's units: {', '.join(error.accepted)}"
-        raise ServiceError("INVALID_FIELD", f"unit: {text}", violations=[Violation("unit", text)]) from None
+        raise invalid("unit", f"is none of this biomarker's units: {', '.join(error.accepted)}") from None
 
 
 class _View:

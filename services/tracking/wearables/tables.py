@@ -10,8 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from services.kit.checks import ranges
 from services.kit.database import owned
-from services.tracking.base import checks, metadata
+from services.tracking.base import metadata
 from vitalis.tracking.v1 import wearables_pb2 as pb
 
 
@@ -57,7 +58,7 @@ wearable_daily = sa.Table(
     sa.PrimaryKeyConstraint("user_id", "id", "date"),
     sa.UniqueConstraint("user_id", "date", "source"),
     sa.Index(None, "user_id", "source", "date"),
-    *checks(pb.WearableDaily.DESCRIPTOR),
+    *ranges(pb.WearableDaily.DESCRIPTOR),
     postgresql_partition_by="RANGE (date)",
 )
 
@@ -88,7 +89,7 @@ wearable_sleep = sa.Table(
     sa.PrimaryKeyConstraint("user_id", "id", "sleep_date"),
     sa.UniqueConstraint("user_id", "sleep_date", "source"),
     sa.CheckConstraint("sleep_end >= sleep_start", name="sleep_end"),
-    *checks(pb.WearableSleep.DESCRIPTOR),
+    *ranges(pb.WearableSleep.DESCRIPTOR),
     postgresql_partition_by="RANGE (sleep_date)",
 )
 
@@ -124,6 +125,6 @@ wearable_activities = sa.Table(
     sa.Index(None, "user_id", "id"),
     sa.Index(None, "user_id", "activity_type", "activity_date"),
     sa.CheckConstraint("end_time >= start_time", name="end_time"),
-    *checks(pb.WearableActivity.DESCRIPTOR),
+    *ranges(pb.WearableActivity.DESCRIPTOR),
     postgresql_partition_by="RANGE (activity_date)",
 )
