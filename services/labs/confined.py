@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
@@ -11,13 +12,15 @@ from typing import Any, NamedTuple
 
 # What a Python and a Tesseract need to start. The worker's secrets are not among it.
 _INHERITED = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "TESSDATA_PREFIX")
+_READ_BYTES = 2**18
 
 
 class Limits(NamedTuple):
-    """What reading a file may cost. Memory is address space."""
+    """What reading a file may cost. Memory is address space; the answer is held in the worker's own."""
 
     memory_bytes: int
     processor_seconds: int
+    answer_bytes: int = 128 << 20
 
     @property
     def seconds(self) -> float:
@@ -40,19 +43,33 @@ async def confined(module: str, limits: Limits, *arguments: str) -> Any:
         stdout=PIPE,
         stderr=DEVNULL,
         env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+        start_new_session=True,
     )
+    assert process.stdout
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), limits.seconds)
+        async with asyncio.timeout(limits.seconds):
+            said = await _read(process.stdout, limits.answer_bytes)
+            await process.wait()
     except TimeoutError:
         raise LimitReachedError from None
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        # With what it has started itself, such as a Tesseract that outlives it.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()
     if process.returncode:
         raise LimitReachedError
     return json.loads(said)
+
+
+async def _read(answer: asyncio.StreamReader, most: int) -> bytes:
+    """All of it. Raises LimitReachedError for one that has no end."""
+    said = bytearray()
+    while piece := await answer.read(_READ_BYTES):
+        said += piece
+        if len(said) > most:
+            raise LimitReachedError
+    return bytes(said)
 
 
 def confine(memory_bytes: str, seconds: str) -> None:

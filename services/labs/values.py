@@ -112,7 +112,9 @@ _GROUPED = {
     ",": (re.compile(r"[+-]?\d{1,3}(,\d{3})+"), re.compile(r"[+-]?\d{1,2}(,\d{2})+,\d{3}")),
     ".": (re.compile(r"[+-]?\d{1,3}(\.\d{3})+"), re.compile(r"[+-]?\d{1,2}(\.\d{2})+\.\d{3}")),
 }
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+# Powers, marks of footnotes and fractions are no digits of the number that they stand beside; behind a letter they
+# belong to a unit.
+_NO_DIGIT = re.compile(r"(?<![^\W\d_])(?=[⁰¹²³⁴-⁹₀-₉①-⒛⓪⓵-⓾¼-¾⅐-⅞↉])")
 _SIGNS = str.maketrans({"–": "-", "—": "-", "−": "-", "‐": "-", "’": "'", "μ": "u", "\u00b5": "u"})
 _FLAG = "|".join(re.escape(text) for text in sorted(_FLAGS, key=len, reverse=True) if text not in "+-")
 _RESULT = re.compile(
@@ -278,9 +280,7 @@ def uses_decimal_comma(texts: Iterable[str]) -> bool:
 
 def _plain(text: str) -> str:
     """The text with one kind of each sign and single blanks."""
-    # A superscript is not a digit of the number before it.
-    text = re.sub(r"(?<=10)([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda found: "^" + found[1].translate(_SUPERSCRIPTS), text)
-    text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
+    text = unicodedata.normalize("NFKC", _NO_DIGIT.sub("^", text)).translate(_SIGNS)
     return " ".join(text.split())
 
 

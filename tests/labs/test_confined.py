@@ -1,5 +1,9 @@
 """What a process that reads files from outside is given."""
 
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
 from services.labs.confined import Limits, confined
@@ -11,3 +15,27 @@ async def test_a_confined_process_knows_none_of_the_workers_secrets(monkeypatch:
     names = await confined("tests.labs.environment", Limits(memory_bytes=1 << 29, processor_seconds=20))
     assert "PATH" in names
     assert not {"VITALIS_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"} & set(names)
+
+
+def is_running(process_id: str) -> bool:
+    """Whether it is there, and no zombie."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_what_a_confined_process_has_started_ends_with_it(tmp_path: Path) -> None:
+    told = tmp_path / "process"
+    work = asyncio.create_task(
+        confined("tests.labs.endless", Limits(memory_bytes=1 << 29, processor_seconds=60), str(told))
+    )
+    async with asyncio.timeout(30):
+        while not (told.exists() and (process_id := told.read_text())):
+            await asyncio.sleep(0.01)
+        assert is_running(process_id)
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+        while is_running(process_id):
+            await asyncio.sleep(0.01)

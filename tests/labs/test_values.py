@@ -306,3 +306,29 @@ def test_a_flag(text: str, flag: str) -> None:
 )
 def test_a_dilution_becomes_its_reciprocal(titer: str, number: str) -> None:
     assert reciprocal(titer) == number
+
+
+# Behind a digit they are powers, footnotes and fractions. NFKC makes digits of them.
+RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉①⑨⑴⒈⒛⓪⓵½¼¾⅓⅞"
+
+
+@pytest.mark.parametrize("mark", RAISED)
+def test_what_is_raised_is_no_digit_of_the_number(mark: str) -> None:
+    assert read_result(f"5.4{mark}").number is None
+    assert read_result(f"5.4{mark} mg/dL").number is None
+    found = read_range(f"3.4-10{mark}")
+    assert (found.low, found.high, found.text) == (None, None, f"3.4-10{mark}")
+
+
+@pytest.mark.parametrize(("text", "number"), [("５.４", "5.4"), ("𝟓.𝟒", "5.4"), ("٥", "5"), ("6.2 10⁹/L", "6.2")])
+def test_other_digits_are_digits(text: str, number: str) -> None:
+    assert read_result(text).number == Decimal(number)
+
+
+@given(st.text(alphabet="0123456789.,eE+-<>= '" + RAISED + "٥５\u200b\u202e", max_size=30), st.booleans())
+def test_a_number_has_no_more_digits_than_are_printed(text: str, comma: bool) -> None:
+    try:
+        number = read_result(text, decimal_comma=comma).number
+    except NoResult:
+        return
+    assert number is None or len(number.as_tuple().digits) <= sum(map(str.isdecimal, text))

@@ -7,6 +7,7 @@ through the same review, and it is checked here as if an enemy had written it.
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,8 @@ from services.labs.reports import UNSTORABLE, parse_moment
 NOT_IN_TEXT = "not_in_text"
 MAX_VALUES = 3000
 FURTHEST_POINTS = 1e6
-MAX_CHARACTERS = 10_000_000
+# 200 dense pages. Whatever its letters, text and values of a document go into one message.
+MAX_CHARACTERS = 1_000_000
 NO_OCR = (
     "the document is a picture, and text recognition (Tesseract) is not installed here;"
     " the values can be entered by hand"
@@ -113,8 +115,14 @@ class Extraction(_Answer):
         return {name: value for name, value in said.items() if value}
 
 
-def _instant(moment: Any) -> str | None:
-    return moment.isoformat() if getattr(moment, "tzinfo", None) else None
+def _instant(moment: date | None) -> str | None:
+    """In UTC: offsets have seconds, and lead beyond the calendar's ends, which no message has."""
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        return None
+    try:
+        return moment.astimezone(UTC).isoformat()
+    except OverflowError:
+        return None
 
 
 Extract = Callable[[Path], Awaitable[Extraction]]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from services.labs.confined import confine
-from services.labs.documents.kinds import HEAD_BYTES, PDF_MARK
+from services.labs.documents.kinds import HEAD_BYTES, PDF, mime_type_of
 from services.labs.documents.layouts import Reader, read_pages
 from services.labs.documents.pdf import NoOcrError, draw_pages, draw_picture, read_pdf, read_picture
 from services.labs.reports import UnreadableReportError
@@ -44,7 +44,7 @@ def draw(path: Path, folder: Path) -> dict[str, Any]:
 
 def _is_pdf(path: Path) -> bool:
     with path.open("rb") as file:
-        return PDF_MARK in file.read(HEAD_BYTES)
+        return mime_type_of(file.read(HEAD_BYTES)) == PDF
 
 
 def _found(reader: Reader) -> dict[str, Any]:

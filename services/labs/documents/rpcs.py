@@ -74,11 +74,13 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
         async with self.database.transaction() as connection:
 
             async def work() -> pb.CreateDocumentResponse:
-                if await DOCUMENTS.insert_once(connection, UUID(document_id), row):
-                    known = document_id
-                    await self._defer(connection, self._parse, known)
-                else:
-                    known = await self._again(connection, upload.sha256)
+                known = ""
+                while not known:
+                    if await DOCUMENTS.insert_once(connection, UUID(document_id), row):
+                        known = document_id
+                        await self._defer(connection, self._parse, known)
+                    else:
+                        known = await self._again(connection, upload.sha256)
                 stored: pb.Document = await DOCUMENTS.lock(connection, known, "")
                 _leave_out_text(stored)
                 return pb.CreateDocumentResponse(document=stored)
@@ -86,10 +88,15 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
             return await once(connection, IDEMPOTENCY_KEYS, as_one(first, upload), pb.CreateDocumentResponse, work)
 
     async def _again(self, connection: AsyncConnection, sha256: str) -> str:
-        """The document with this content, which is read again if that had failed and nobody has entered anything."""
+        """The document with this content, which is read again if that had failed and nobody has entered anything.
+
+        "" if it has been deleted this moment.
+        """
         table = documents.c
         same = (table.user_id == UUID(current().subject)) & (table.file_sha256 == sha256) & table.deleted_at.is_(None)
-        row = (await connection.execute(sa.select(table.id, table.parse_status).where(same).with_for_update())).one()
+        row = (await connection.execute(sa.select(table.id, table.parse_status).where(same).with_for_update())).first()
+        if row is None:
+            return ""
         if row.parse_status == "failed":
             fresh = {"parse_status": "pending", "attempts": 0, "error_message": None}
             await DOCUMENTS.change(connection, str(row.id), fresh)

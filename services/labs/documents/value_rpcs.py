@@ -14,6 +14,7 @@ from services.kit.errors import invalid, not_found
 from services.kit.resources import get
 from services.labs.biomarkers.aliases import known_aliases
 from services.labs.biomarkers.catalogue import catalogue
+from services.labs.documents.extraction import MAX_VALUES
 from services.labs.documents.review import BY_PERSON, FINDS
 from services.labs.documents.store import find_living, judge_again, lock_in_review, of_document
 from services.labs.documents.tables import DOCUMENTS, VALUES, document_values
@@ -57,6 +58,8 @@ class DocumentValuesServicer(pb_grpc.DocumentValuesServiceServicer):
                 of_document(request.id)
             )
             values["position"] = (await connection.execute(last)).scalar_one() + 1
+            if values["position"] >= MAX_VALUES:
+                raise invalid("id", f"the document has {MAX_VALUES} values, which is the most")
             stored = await VALUES.insert(connection, values)
             return pb.CreateDocumentValueResponse(document_value=await _judged(connection, stored, aliases))
 

@@ -139,7 +139,8 @@ def _load(data: bytes, resources: Resources) -> Iterator[Rejected | None]:
 def _load_lines(text: str, resources: Resources) -> Iterator[Rejected | None]:
     """NDJSON: a resource on each line. The first line decides whether it is that at all."""
     is_first = True
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Nothing else ends a line: the separators of Unicode may stand in JSON's strings.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -155,11 +156,11 @@ def _load_lines(text: str, resources: Resources) -> Iterator[Rejected | None]:
 
 
 def _parse(text: str) -> Any:
-    """JSON whose numbers keep their digits. Raises ValueError, for a nesting that is too deep as well."""
+    """JSON whose numbers keep their digits. Raises ValueError, for a nesting or a power that is too great as well."""
     try:
         return json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    except (RecursionError, ArithmeticError):
+        raise ValueError("no JSON that can be read") from None
 
 
 def _no_number(text: str) -> Any:

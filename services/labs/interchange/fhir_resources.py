@@ -7,6 +7,7 @@ nothing else of the person goes out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -149,13 +150,17 @@ def _loinc(known: Marker | None, ucum: str) -> str:
 
 
 def _effective(panel: Mapping[str, Any]) -> str:
-    """The day, or the instant with an offset at which it is on that day: the one that is nearest to UTC."""
+    """The day, or the instant with an offset at which it is on that day: the one that is nearest to UTC.
+
+    An instant that is on that day nowhere, or only beyond the calendar's ends, does not go out.
+    """
     day: date = panel["collected_date"]
     instant: datetime | None = panel["collected_at"]
     if instant is None:
         return day.isoformat()
     for hours in sorted(range(-12, 15), key=abs):
-        there = instant.astimezone(timezone(timedelta(hours=hours)))
-        if there.date() == day:
-            return there.isoformat()
-    raise AssertionError("the table holds the instant to its day")
+        with suppress(OverflowError):
+            there = instant.astimezone(timezone(timedelta(hours=hours)))
+            if there.date() == day:
+                return there.isoformat()
+    return day.isoformat()

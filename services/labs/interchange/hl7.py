@@ -38,6 +38,8 @@ STATUSES = {**dict.fromkeys("RSP", PRELIMINARY), **dict.fromkeys("CA", CORRECTED
 # OBX-2 whose OBX-5 is written out as text.
 CODED = {"CE", "CWE", "CNE", "CF"}
 LOINC_SYSTEMS = {"LN", "LOINC"}
+# Breaks of lines, indentation and blanks, chapter 2.7.6.
+LAYOUT = re.compile(r"\.(?:br|ce|fi|nf|(?:sp|in|ti|sk)(?:[+-]?[0-9]{1,2})?)")
 HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 MOMENT = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)?(\d\d)?(?:\.\d+)?)?([+-]\d{4})?$")
 
@@ -71,7 +73,8 @@ def read(data: bytes) -> Iterator[Report]:
     for index, text in enumerate(_messages(data), start=1):
         try:
             message = hl7.parse(text)
-        except (hl7.HL7Exception, IndexError, KeyError, ValueError):
+        # It asserts what it says of the separators.
+        except (hl7.HL7Exception, AssertionError, IndexError, KeyError, ValueError):
             raise UnreadableReportError(f"message {index} is no HL7 v2 message") from None
         kind = _text(message, message.segment("MSH"), 9)
         if kind != "ORU":
@@ -221,15 +224,20 @@ def _component(message: Any, repetition: Any, component: int) -> str:
 
 
 def _plain(message: Any, text: Any) -> str:
-    """A text without escapes: separators and breaks of lines as what they are, highlighting not at all."""
+    """A text without escapes: separators and breaks of lines as what they are, highlighting not at all.
+
+    What is no escape stays as it is written: without it `1\\.X\\5` would be 15.
+    """
     _, field, repetition, component, subcomponent = message.separators
-    signs = {"F": field, "R": repetition, "S": component, "T": subcomponent, "E": message.esc}
+    signs = {"F": field, "R": repetition, "S": component, "T": subcomponent, "E": message.esc, "H": "", "N": ""}
 
     def meant(found: re.Match[str]) -> str:
         code = found[1]
         if code.startswith("X") and HEXADECIMAL.fullmatch(code[1:]):
             return _decode(bytes.fromhex(code[1:]))
-        return "\n" if code.startswith((".br", ".sp", ".ce")) else signs.get(code, "")
+        if LAYOUT.fullmatch(code):
+            return "\n" if code.startswith((".br", ".sp", ".ce")) else " "
+        return str(signs.get(code, found[0]))
 
     mark = re.escape(message.esc)
     return re.sub(f"{mark}([^{mark}]*){mark}", meant, str(text)).strip()

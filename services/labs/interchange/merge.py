@@ -160,7 +160,12 @@ class Merge:
         is_newer: bool,
     ) -> None:
         known = [panel.markers.find(row) for row in rows]
-        identities = [found["id"] if found else row["marker_key"] for found, row in zip(known, rows, strict=True)]
+        # What a marker is going to be known by, another row may be known by already.
+        keys = {row["marker_key"]: found["id"] for found, row in zip(known, rows, strict=True) if found}
+        identities = [
+            found["id"] if found else keys.get(row["marker_key"], row["marker_key"])
+            for found, row in zip(known, rows, strict=True)
+        ]
         counts: dict[Any, int] = {}
         for at, identity in enumerate(identities):
             first = counts.setdefault(identity, at)

@@ -20,6 +20,8 @@ from services.labs.reports import Rejected, Report, Result, UnreadableReportErro
 LIMITS = Limits(memory_bytes=2 << 30, processor_seconds=60)
 # A file of one person's results; the largest portal's export of a life has a tenth of it.
 MAX_RECORDS = 100_000
+# What is longer than any column still is when it is cut.
+MAX_TEXT = 5000
 CALLED = {"fhir": "FHIR", "hl7v2": "HL7 v2", "ccda": "C-CDA", "csv": "CSV"}
 _DATES = ("collected", "reported")
 
@@ -47,7 +49,20 @@ def read(data: bytes, file_format: str, date_order: str) -> dict[str, Any]:
             raise UnreadableReportError(f"the file has more than {MAX_RECORDS} records; split it")
     except UnreadableReportError as error:
         return {"refused": str(error)}
-    return {"format": found, "reports": [asdict(report) for report in reports]}
+    return {"format": found, "reports": [_cut(asdict(report)) for report in reports]}
+
+
+def _cut(said: Any) -> Any:
+    """The same with texts no longer than any print: a note of megabytes would stand beside each result of its order."""
+    match said:
+        case str():
+            return said[:MAX_TEXT]
+        case dict():
+            return {name: _cut(value) for name, value in said.items()}
+        case list() | tuple():
+            return [_cut(value) for value in said]
+        case _:
+            return said
 
 
 def _report(said: dict[str, Any]) -> Report:

@@ -90,7 +90,12 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
             values = PANELS.rows.changes(request.blood_panel, stored, list(request.update_mask.paths))
             panel = await PANELS.change(connection, request.id, values) if values else stored
             if any(name in values for name in OF_THE_PERSON):
-                rows = read(await entered_of(connection, request.id), panel, aliases)
+                # What was none that is known is still none: found now, it would be another marker of the panel.
+                entered = [
+                    marker | {"biomarker": marker["biomarker"] or ""}
+                    for marker in await entered_of(connection, request.id)
+                ]
+                rows = read(entered, panel, aliases)
                 await save_markers(connection, panel, rows, override=True)
         return pb.UpdateBloodPanelResponse(blood_panel=panel)
 

@@ -26,6 +26,8 @@ ENTERED = (
     *("biomarker", "raw_name", "sub_panel", "specimen", "loinc_code", "value", "unit"),
     *("ref_range_text", "flag", "lab_code", "parse_confidence"),
 )
+# Of an amount in the canonical unit, as the table has it: nothing is so much.
+_HIGHEST_POWER = 41
 
 
 class Unreadable(ValueError):
@@ -152,13 +154,17 @@ class _Read:
         if marker is None or self.result.number is None or marker.is_qualitative:
             return marker, None
         try:
-            return marker, rounded(units_of(marker.slug).to_canonical(self.result.number, self.unit))
+            canonical = rounded(units_of(marker.slug).to_canonical(self.result.number, self.unit))
+            if canonical.adjusted() <= _HIGHEST_POWER:
+                return marker, canonical
+            if self.entered.get("biomarker"):
+                self.violations.append(Violation(f"{self.place}value", "is more than there can be in this unit"))
         except UnitRefused as error:
             if self.entered.get("biomarker"):
                 accepted = ", ".join(error.accepted)
                 self.violations.append(Violation(f"{self.place}unit", f"is none of this biomarker's units: {accepted}"))
-            # Found by its name, but not what the dictionary means by it: kept as printed.
-            return None, None
+        # Found by its name, but not what the dictionary means by it: kept as printed.
+        return None, None
 
     def _bounds(self, marker: Marker | None) -> tuple[Decimal | None, Decimal | None]:
         """The printed range's ends in the result's unit; None where the range has another that does not convert."""

@@ -111,6 +111,9 @@ _TOKEN = re.compile(
 # UCUM allows every number; in a laboratory's unit others are what is left of a damaged power of ten.
 _NUMBERS = ("1", "10", "24", "100", "1000", "10000", "100000", "1000000")
 _HIGHEST_POWER = 18
+# A laboratory's largest are 10*12/L and its smallest fmol. Factors that cancel make any number of a unit that looks
+# like a usual one ("Tm9/am9.g/L"); beyond this it is nobody's.
+_MOST = Fraction(10) ** 40
 _LONGEST = 60
 
 _Term = tuple[Fraction, dict[str, int]]
@@ -122,7 +125,7 @@ def parse(code: str) -> Unit:
     code = code.replace("10^", "10*")
     tokens = _tokens(code)
     magnitude, bases = _term(tokens)
-    if tokens:
+    if tokens or not 1 / _MOST <= magnitude <= _MOST:
         raise UnknownUnit
     dimension = tuple(sorted((base, power) for base, power in bases.items() if power))
     return Unit(code, magnitude, dimension, tuple(sorted(base for base, power in bases.items() if not power)))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.labs.documents.extraction import Extraction, read_answer
+from services.labs.documents.extraction import MAX_CHARACTERS, Extraction, read_answer
 from tests.databases import ServiceDatabase
 from tests.harness import Running, make_trust, person
 from tests.labs.conftest import As
@@ -173,3 +173,37 @@ def test_any_answer_is_checked_or_refused(answer: Any) -> None:
     assert all(0 <= reading.confidence <= 1 and len(reading.box) in (0, 4) for reading in found.readings)
     assert all(reading.name and reading.value and reading.in_text for reading in found.readings)
     found.header()
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "2026-01-01T10:00:00+05:30:15",
+        "2026-01-01T10:00:00.123456+00:00:00.5",
+        "2026-W01-1T10:00:00+23:59",
+        "20260101T100000Z",
+        "2026-01-01 10:00:00,5+02:00",
+    ],
+)
+async def test_a_moment_that_no_message_has_leaves_the_document_readable(
+    served: Serve, report: bytes, moment: str
+) -> None:
+    answer = {"collected": moment, "reported": moment, "readings": [TRUE]}
+    async with served(json.dumps(answer)) as (labs, ada):
+        document = await read(labs, ada, report)
+        assert (document.parse_status, document.layout) == ("needs_review", "external")
+        (listed,) = (await ada.documents("ListDocuments")).documents
+        assert listed.report_header == document.report_header
+
+
+@pytest.mark.parametrize("said", ["NaN", "Infinity", "-Infinity", "1e999", "-0.5"])
+def test_a_confidence_is_a_number_between_0_and_1(said: str) -> None:
+    with pytest.raises(ValueError, match="confidence"):
+        read_answer(b'{"readings": [{"name": "TSH", "value": "1", "confidence": %b}]}' % said.encode())
+
+
+def test_a_text_that_no_message_could_carry_is_refused() -> None:
+    with pytest.raises(ValueError, match="text"):
+        read_answer(json.dumps({"text": "\U0001f489" * (MAX_CHARACTERS + 1)}).encode())
