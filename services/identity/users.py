@@ -84,6 +84,12 @@ users = sa.Table(
     # For administrators, who look for the beginning of an address.
     sa.Index("ix_users_email", "email", postgresql_ops={"email": "text_pattern_ops"}),
     sa.Index("ix_users_administrators", "id", postgresql_where=sa.text("role = 'admin'")),
+    # And for those who have not begun.
+    sa.Index(
+        "ix_users_not_onboarded",
+        "id",
+        postgresql_where=sa.text("onboarding_completed_at IS NULL AND deleted_at IS NULL"),
+    ),
     sa.CheckConstraint('email = lower(email COLLATE "C") AND char_length(email) BETWEEN 3 AND 254', name="email"),
     sa.CheckConstraint("char_length(display_name) BETWEEN 1 AND 100", name="display_name"),
     sa.CheckConstraint(sa.column("role").in_(ROLES), name="role"),

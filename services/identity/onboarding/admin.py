@@ -23,7 +23,7 @@ from services.identity.privacy.consents import given_consent
 from services.identity.users import timestamp, users
 from services.kit import audit
 from services.kit.database import Database, changed_at, now, uuid7
-from services.kit.errors import ServiceError, invalid, not_found
+from services.kit.errors import ServiceError, Violation, invalid, invalid_fields, not_found
 from services.kit.paging import decode_token, encode_token, instant_text, page_size, read_instant, read_position
 from vitalis.identity.v1 import onboarding_admin_pb2 as pb
 from vitalis.identity.v1 import onboarding_admin_pb2_grpc
@@ -55,6 +55,11 @@ LIST = sa.select(
         sa.bindparam("most", type_=sa.Integer),
     ).table_valued(*(sa.column(column.name, column.type) for column in COLUMNS))
 )
+NOT_BEGUN = sa.select(
+    sa.func.list_people_not_begun(
+        sa.bindparam("before", type_=sa.Uuid), sa.bindparam("most", type_=sa.Integer)
+    ).table_valued(*map(sa.column, ("user_id", "email", "display_name", "signed_up_at")))
+)
 PERSON = (
     sa.select(*COLUMNS)
     .select_from(onboarding_states.join(users, users.c.id == onboarding_states.c.user_id))
@@ -85,7 +90,9 @@ class OnboardingAdminServicer(onboarding_admin_pb2_grpc.OnboardingAdminServiceSe
     async def ListIncompleteOnboardings(
         self, request: pb.ListIncompleteOnboardingsRequest, context: Context
     ) -> pb.ListIncompleteOnboardingsResponse:
-        """A page of onboardings, the one that was last worked on first. Raises INVALID_PAGE_TOKEN."""
+        """A page of onboardings, or of people without one. Raises INVALID_PAGE_TOKEN."""
+        if request.not_begun:
+            return await self._not_begun(request)
         size = page_size(request.page_size)
         moments = {name: _moment(request, name) for name in MOMENTS}
         step = request.current_step if request.HasField("current_step") else None
@@ -108,6 +115,31 @@ class OnboardingAdminServicer(onboarding_admin_pb2_grpc.OnboardingAdminServiceSe
         return pb.ListIncompleteOnboardingsResponse(
             onboardings=[_onboarding(row) for row in rows[:size]], next_page_token=token
         )
+
+    async def _not_begun(self, request: pb.ListIncompleteOnboardingsRequest) -> pb.ListIncompleteOnboardingsResponse:
+        given = {field.name for field, _ in request.ListFields()}
+        if senseless := [name for name in ("flow_version", "current_step", *MOMENTS) if name in given]:
+            raise invalid_fields([Violation(name, "is for onboardings that have begun") for name in senseless])
+        size = page_size(request.page_size)
+        bound_to = (request.DESCRIPTOR.full_name, "not_begun")
+        before = None
+        if request.page_token:
+            (last,) = decode_token(request.page_token, 1, *bound_to)
+            before = read_position(UUID, last)
+        async with self._database.transaction() as connection:
+            await refuse_others(connection)
+            rows = (await connection.execute(NOT_BEGUN, {"before": before, "most": size + 1})).all()
+        people = [
+            pb.IncompleteOnboarding(
+                user_id=str(row.user_id),
+                email=row.email,
+                display_name=row.display_name,
+                signed_up_at=timestamp(row.signed_up_at),
+            )
+            for row in rows[:size]
+        ]
+        token = encode_token([people[-1].user_id], *bound_to) if len(rows) > size else ""
+        return pb.ListIncompleteOnboardingsResponse(onboardings=people, next_page_token=token)
 
     async def ResetOnboarding(self, request: pb.ResetOnboardingRequest, context: Context) -> pb.ResetOnboardingResponse:
         """The onboarding at its beginning. Raises NOT_FOUND, CONSENT_REQUIRED."""

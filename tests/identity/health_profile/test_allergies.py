@@ -229,6 +229,8 @@ BROKEN: list[tuple[str, dict[str, object], str]] = [
     ("allergies", {"name": "x"}, "severity_stated"),
     ("allergies", {"name": "x", "severity": "MILD", "source": "rumour"}, "source"),
     ("allergies", {"name": "x", "severity": "MILD", "allergen_id": PEANUTS}, "match"),
+    ("allergies", {**LINKED, "severity": "MILD", "match_method": "guess"}, "match_method"),
+    ("allergies", {**LINKED, "severity": "MILD", "match_confidence": -0.1}, "match_confidence"),
     ("intolerances", {"name": ""}, "name"),
     ("intolerances", {**LINKED, "match_method": "guess"}, "match_method"),
     ("intolerances", {**LINKED, "match_confidence": 2}, "match_confidence"),

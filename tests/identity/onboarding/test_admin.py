@@ -231,7 +231,8 @@ async def test_who_is_no_administrator_any_more_sees_and_resets_nothing(
         lists = "SELECT list_incomplete_onboardings('', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 10)"
         steps = "SELECT onboarding_step_figures('', '-infinity', 'infinity')"
         days = "SELECT onboarding_day_figures('', '-infinity', 'infinity')"
-        for query in (lists, steps, days):
+        strangers = "SELECT list_people_not_begun(NULL, 10)"
+        for query in (lists, steps, days, strangers):
             assert app.execute(query).fetchall() == []
     assert (await ada.state()).current_step == 1
 
@@ -297,6 +298,40 @@ async def test_incomplete_onboardings_by_pages_and_filters(identity: Identity, a
     assert await reason(admin.incomplete(started_from=wrong)) == "INVALID_FIELD"
     token = (await admin.incomplete(page_size=1)).next_page_token
     assert await reason(admin.incomplete(page_size=1, page_token=token, current_step=1)) == "INVALID_PAGE_TOKEN"
+
+
+async def test_who_has_signed_up_and_not_begun(identity: Identity, admin: Admin) -> None:
+    people = [await somebody(identity, f"person-{number}@example.com") for number in range(5)]
+    await people[0].save("welcome")
+    run(
+        identity.database,
+        "UPDATE users SET deleted_at = now(), account_status = 'deleted' WHERE id = %s",
+        people[1].user_id,
+    )
+    # The administrator has not begun either.
+    expected = sorted([admin.id, *(one.user_id for one in people[2:])], reverse=True)
+    listed = (await admin.incomplete(not_begun=True)).onboardings
+    assert [each.user_id for each in listed] == expected
+    (last,) = (each for each in listed if each.user_id == people[4].user_id)
+    assert (last.email, last.flow_version, last.HasField("started_at")) == ("person-4@example.com", "", False)
+    assert last.HasField("signed_up_at")
+    pages, token = [], ""
+    while True:
+        page = await admin.incomplete(not_begun=True, page_size=2, page_token=token)
+        pages.append([each.user_id for each in page.onboardings])
+        token = page.next_page_token
+        if not token:
+            break
+    assert pages == [expected[:2], expected[2:]]
+    token = (await admin.incomplete(not_begun=True, page_size=1)).next_page_token
+    assert await reason(admin.incomplete(page_size=1, page_token=token)) == "INVALID_PAGE_TOKEN"
+    await people[4].finish()
+    await people[3].save("welcome")
+    assert [each.user_id for each in (await admin.incomplete(not_begun=True)).onboardings] == [
+        user_id for user_id in expected if user_id in (admin.id, people[2].user_id)
+    ]
+    error = await failure(admin.incomplete(not_begun=True, current_step=0, active_from=moment(datetime.now(UTC))))
+    assert [violation.field for violation in error.violations] == ["current_step", "active_from"]
 
 
 async def test_the_funnel_of_nobody(admin: Admin) -> None:
