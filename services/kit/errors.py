@@ -128,12 +128,6 @@ def invalid(field: str, rule: str) -> ServiceError:
     return ServiceError("INVALID_FIELD", f"{field}: {rule}", violations=[Violation(field, rule)])
 
 
-def invalid_fields(violations: Sequence[Violation]) -> ServiceError:
-    """The error of all that is wrong with a request; its message names the first."""
-    first = violations[0]
-    return ServiceError("INVALID_FIELD", f"{first.field}: {first.description}", violations=violations)
-
-
 def etag_mismatch(what: str, etag: str) -> ServiceError:
     """The error of a change to what has changed since it was read; `etag` is the present one."""
     return ServiceError("ETAG_MISMATCH", f"the {what} has changed since it was read", metadata={"etag": etag})
@@ -145,8 +139,8 @@ def not_found(what: str) -> ServiceError:
 
 
 def all_wrong(reason: str, violations: Sequence[Violation], advice: str = "") -> ServiceError:
-    """The error of several fields at once, each named in the message, with `advice` behind them."""
-    rules = [f"{violation.field}: {violation.description}" for violation in violations]
+    """The error of several fields at once, each named in the message as far as there is room, with `advice` behind."""
+    rules = [f"{violation.field}: {violation.description}" for violation in violations[:MOST_VIOLATIONS]]
     return ServiceError(reason, "; ".join([*rules, advice] if advice else rules), violations=violations)
 
 

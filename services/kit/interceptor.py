@@ -39,7 +39,7 @@ from services.kit.caller import (
     calling,
 )
 from services.kit.contract import ContractError, RequiredFields, Rpc, grantable_scopes, rpcs_of, violation_of
-from services.kit.errors import ServiceError, Violation, invalid_fields, to_status
+from services.kit.errors import ServiceError, Violation, all_wrong, to_status
 from services.kit.telemetry import span, where
 from vitalis.options.v1 import options_pb2
 
@@ -167,7 +167,9 @@ class _Method:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             async with self.guard(context) as caller:
                 if violations := self.check(request, caller):
-                    raise invalid_fields(violations + await self.others(behavior, request, caller, violations))
+                    raise all_wrong(
+                        "INVALID_FIELD", violations + await self.others(behavior, request, caller, violations)
+                    )
                 await self._access.admit(caller, self._rpc)
                 return await behavior(request, context)
 
@@ -179,7 +181,7 @@ class _Method:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             async with self.guard(context) as caller:
                 if violations := self.check(request, caller):
-                    raise invalid_fields(violations)
+                    raise all_wrong("INVALID_FIELD", violations)
                 await self._access.admit(caller, self._rpc)
                 async with aclosing(behavior(request, context)) as responses:
                     async for response in responses:
@@ -195,7 +197,7 @@ class _Method:
                     is_first = True
                     async for request in requests:
                         if violations := self.check(request, caller, is_first=is_first):
-                            raise invalid_fields(violations)
+                            raise all_wrong("INVALID_FIELD", violations)
                         if is_first:
                             await self._access.admit(caller, self._rpc)
                         is_first = False

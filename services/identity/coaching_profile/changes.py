@@ -12,7 +12,7 @@ from services.identity.coaching_profile.store import Locked
 from services.identity.coaching_profile.tables import user_profiles
 from services.kit import audit
 from services.kit.contract import RequiredFields, violation_of
-from services.kit.errors import Violation, invalid_fields
+from services.kit.errors import Violation, all_wrong
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
 
 VALIDATOR = Validator()
@@ -117,4 +117,6 @@ async def _store(connection: AsyncConnection, before: Locked, after: CoachingPro
 def refuse(found: list[Violation], prefix: str) -> None:
     """Raises INVALID_FIELD for violations, all of them at once, by their paths behind `prefix`."""
     if found:
-        raise invalid_fields([Violation(prefix + violation.field, violation.description) for violation in found])
+        raise all_wrong(
+            "INVALID_FIELD", [Violation(prefix + violation.field, violation.description) for violation in found]
+        )

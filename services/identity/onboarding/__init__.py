@@ -15,7 +15,7 @@ from services.identity.onboarding.definitions import Flows, Step
 from services.identity.onboarding.store import FIND, Onboarding, lock, read, refuse_completed, write
 from services.kit.caller import current
 from services.kit.database import Database
-from services.kit.errors import ServiceError, Violation, invalid, invalid_fields, not_found
+from services.kit.errors import ServiceError, Violation, all_wrong, invalid, not_found
 from services.kit.idempotency import once
 from services.kit.interceptor import also_wrong
 from services.kit.vault import vault_of
@@ -59,7 +59,7 @@ class OnboardingServicer(onboarding_pb2_grpc.OnboardingServiceServicer):
                 step = _reached(onboarding, request.step)
                 answers, missing, wrong = _answered(onboarding, step, request.answers)
                 if wrong:
-                    raise invalid_fields(wrong)
+                    raise all_wrong("INVALID_FIELD", wrong)
                 after = await write(
                     connection,
                     onboarding,

@@ -23,7 +23,7 @@ from services.identity.privacy.consents import given_consent
 from services.identity.users import timestamp, users
 from services.kit import audit
 from services.kit.database import Database, changed_at, now, uuid7
-from services.kit.errors import ServiceError, Violation, invalid, invalid_fields, not_found
+from services.kit.errors import ServiceError, Violation, all_wrong, invalid, not_found
 from services.kit.paging import decode_token, encode_token, instant_text, page_size, read_instant, read_position
 from vitalis.identity.v1 import onboarding_admin_pb2 as pb
 from vitalis.identity.v1 import onboarding_admin_pb2_grpc
@@ -119,7 +119,9 @@ class OnboardingAdminServicer(onboarding_admin_pb2_grpc.OnboardingAdminServiceSe
     async def _not_begun(self, request: pb.ListIncompleteOnboardingsRequest) -> pb.ListIncompleteOnboardingsResponse:
         given = {field.name for field, _ in request.ListFields()}
         if senseless := [name for name in ("flow_version", "current_step", *MOMENTS) if name in given]:
-            raise invalid_fields([Violation(name, "is for onboardings that have begun") for name in senseless])
+            raise all_wrong(
+                "INVALID_FIELD", [Violation(name, "is for onboardings that have begun") for name in senseless]
+            )
         size = page_size(request.page_size)
         bound_to = (request.DESCRIPTOR.full_name, "not_begun")
         before = None
