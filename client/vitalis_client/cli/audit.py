@@ -9,8 +9,8 @@ import typer
 from vitalis_client.api import DEFAULT_URL
 from vitalis_client.cli.array import print_array
 from vitalis_client.cli.privacy import PANEL
-from vitalis_client.cli.tables import Column, table
-from vitalis_client.cli.terminal import Json, Url, clean, connect, moment, say, stdout
+from vitalis_client.cli.tables import Column, print_table
+from vitalis_client.cli.terminal import Json, Url, clean, connect, moment, say
 from vitalis_client.contract.models import AuditEntry
 from vitalis_client.http import MAX_PAGE
 
@@ -30,15 +30,11 @@ def audit(
         if json:
             print_array(rows)
             return
-        me, console = api.me().id, stdout()
         entries = list(rows)
         if not entries:
             say("there is nothing in your audit trail yet")
             return
-        shown, left_out = table(columns(me), entries, console.width)
-        console.print(shown)
-        if left_out:
-            say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
+        print_table(columns(api.me().id), entries)
 
 
 def columns(me: str) -> Sequence[Column[AuditEntry]]:

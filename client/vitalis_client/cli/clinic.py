@@ -15,10 +15,10 @@ from vitalis_client.api.collection import Collection, Row
 from vitalis_client.cli import lab_reports
 from vitalis_client.cli.array import print_array
 from vitalis_client.cli.assign import changed
-from vitalis_client.cli.labs import PANELS, show
+from vitalis_client.cli.labs import PANELS
 from vitalis_client.cli.outline import label, outline, text
 from vitalis_client.cli.records import Person
-from vitalis_client.cli.tables import Column, number, words
+from vitalis_client.cli.tables import Column, number, print_table, words
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, print_json, say, stdout, usage
 from vitalis_client.cli.units import KILOGRAMS, Units, preferred, trim, unit_words
 from vitalis_client.contract.models import DexaChange, DexaScan, DoctorVisit, EpigeneticTest
@@ -178,7 +178,7 @@ def commands(kind: Kind[Row]) -> typer.Typer:
             if json:
                 print_array(rows)
             elif found := list(rows):
-                show(kind.columns(units(api)), found)
+                print_table(kind.columns(units(api)), found)
             else:
                 say(f"there is no {kind.one} yet; add one with: {hint(f'labs {kind.name} add {kind.example}', url)}")
 
@@ -302,7 +302,7 @@ def compare(
             say("there is no earlier scan to compare it with")
             return
         stdout().print(f"{found.earlier_date} to {found.later_date}, {found.days} days")
-        show(change_columns(units(api)), found.changes)
+        print_table(change_columns(units(api)), found.changes)
         for caution in found.cautions:
             say(CAUTIONS.get(caution, clean(caution)))
 
@@ -322,6 +322,6 @@ def panels(
         if json:
             print_array(found)
         elif found:
-            show(PANELS, found)
+            print_table(PANELS, found)
         else:
             say(f"no panel is stated; say which with: {hint(f'labs visits panels {id} PANEL', url)}")

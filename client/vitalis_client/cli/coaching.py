@@ -17,7 +17,7 @@ from vitalis_client.cli.health import PANEL
 from vitalis_client.cli.moments import moment_of
 from vitalis_client.cli.outline import outline, text
 from vitalis_client.cli.second_factor import Code, proof
-from vitalis_client.cli.tables import Column, table
+from vitalis_client.cli.tables import Column, print_table
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, moment, print_json, say, stdout, usage
 from vitalis_client.cli.units import Units, preferred
 from vitalis_client.contract.models import CoachingProfile, ProfileDifference, ProfileVersion
@@ -104,14 +104,11 @@ def history(
         if json:
             print_array(rows)
             return
-        versions, console = list(rows), stdout()
+        versions = list(rows)
         if not versions:
             say(f"there is no version yet; make the first with: {hint('onboard', url)}")
             return
-        shown, left_out = table(columns(zone_of(api)), versions, console.width)
-        console.print(shown)
-        if left_out:
-            say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
+        print_table(columns(zone_of(api)), versions)
 
 
 @commands.command("at")

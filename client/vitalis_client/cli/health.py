@@ -10,7 +10,7 @@ from vitalis_client.api import DEFAULT_URL, Vitalis
 from vitalis_client.cli.array import print_array
 from vitalis_client.cli.assign import changed
 from vitalis_client.cli.outline import outline
-from vitalis_client.cli.tables import Column, table
+from vitalis_client.cli.tables import Column, print_table
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, print_json, say, stdout
 from vitalis_client.cli.units import preferred
 from vitalis_client.contract.models import Allergy, HealthProfile
@@ -112,14 +112,11 @@ def show_allergies(context: typer.Context, person: Person = "", url: Url = DEFAU
         if json:
             print_array(rows)
             return
-        listed, console = list(rows), stdout()
+        listed = list(rows)
         if not listed:
             say(f"no allergy is stated; add one with: {hint('allergies add NAME --severity SEVERE', url)}")
             return
-        shown, left_out = table(COLUMNS, listed, console.width)
-        console.print(shown)
-        if left_out:
-            say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
+        print_table(COLUMNS, listed)
 
 
 @allergies.command("add")

@@ -14,10 +14,10 @@ from vitalis_client.cli import account, imports
 from vitalis_client.cli.array import print_array
 from vitalis_client.cli.lab_changes import Change, addition, correction, typed_change
 from vitalis_client.cli.lab_review import NO_DAY, Review, tell
-from vitalis_client.cli.labs import print_panel, show
+from vitalis_client.cli.labs import print_panel
 from vitalis_client.cli.progress import bar
 from vitalis_client.cli.records import text
-from vitalis_client.cli.tables import Column
+from vitalis_client.cli.tables import Column, print_table
 from vitalis_client.cli.terminal import (
     INTERRUPTED,
     Json,
@@ -140,7 +140,7 @@ def list_reports(
         if not found:
             say(f"there is no such report; bring one in with: {hint('labs import REPORT', url)}")
             return
-        show(REPORTS, found)
+        print_table(REPORTS, found)
         if any(document.parse_status == "needs_review" for document in found):
             say(f"review one with: {hint('labs review ID', url)}")
 

@@ -8,8 +8,8 @@ from typing import Any
 from vitalis_client.api import Vitalis
 from vitalis_client.cli.lab_changes import Change
 from vitalis_client.cli.lab_trends import SLUG, slug_of
-from vitalis_client.cli.labs import REPEATED, show, whose
-from vitalis_client.cli.tables import Column
+from vitalis_client.cli.labs import REPEATED, whose
+from vitalis_client.cli.tables import Column, print_table
 from vitalis_client.cli.terminal import clean, say, stdout, usage
 from vitalis_client.cli.units import trim, unit_words
 from vitalis_client.contract.models import Document, DocumentValue
@@ -175,7 +175,7 @@ def tell(document: Document, values: Sequence[DocumentValue]) -> None:
     console.print(line, markup=False, soft_wrap=True)
     living = [value for value in values if value.deleted_at is None]
     if living:
-        show(VALUES, living)
+        print_table(VALUES, living)
     doubtful = [value for value in living if value.doubts]
     for value in doubtful:
         name = f"{value.position + 1:>3} ? {clean(value.raw_name)} {clean(value.value)}"

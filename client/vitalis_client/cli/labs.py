@@ -12,7 +12,7 @@ from vitalis_client.api import DEFAULT_URL, Vitalis
 from vitalis_client.cli import account
 from vitalis_client.cli.array import print_array
 from vitalis_client.cli.records import Person
-from vitalis_client.cli.tables import Column, table
+from vitalis_client.cli.tables import Column, print_table
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, print_json, say, stdout, usage
 from vitalis_client.contract.models import (
     AddBloodMarkersResponse,
@@ -80,7 +80,7 @@ def list_panels(
             print_array(rows)
             return
         if panels := list(rows):
-            show(PANELS, panels)
+            print_table(PANELS, panels)
         else:
             say(f"there is no panel yet; add one with: {hint(EXAMPLE, url)}")
         if not person and any(api.labs.documents(status="needs_review", page_size=1)):
@@ -115,7 +115,7 @@ def print_panel(api: Vitalis, panel_id: str, person: str = "") -> None:
     stdout().print(", ".join(part for part in parts if part), markup=False, soft_wrap=True)
     if panel.notes:
         stdout().print(clean(panel.notes), markup=False, soft_wrap=True)
-    show(RESULTS, markers_of(api, panel_id, person))
+    print_table(RESULTS, markers_of(api, panel_id, person))
 
 
 def markers_of(api: Vitalis, panel_id: str, person: str = "") -> list[BloodMarker]:
@@ -173,7 +173,7 @@ def add(
         if json:
             print_json(stored)
             return
-        show(RESULTS, stored.markers)
+        print_table(RESULTS, stored.markers)
         say(f"stored as panel {to or stored.markers[0].panel_id}")
 
 
@@ -233,7 +233,7 @@ def flags(person: Person = "", url: Url = DEFAULT_URL, json: Json = False) -> No
         if json:
             print_array(rows)
         elif rows:
-            show(OUT_OF_RANGE, rows)
+            print_table(OUT_OF_RANGE, rows)
         else:
             say("nothing is out of range")
 
@@ -252,14 +252,6 @@ def restore(panel: PanelId, url: Url = DEFAULT_URL) -> None:
     with connect(url) as api:
         api.labs.restore_panel(panel)
         print_panel(api, panel)
-
-
-def show(columns: Sequence[Column[Any]], rows: Sequence[Any]) -> None:
-    console = stdout()
-    shown, left_out = table(columns, rows, console.width)
-    console.print(shown)
-    if left_out:
-        say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
 
 
 def yes_no(value: bool | None) -> str:

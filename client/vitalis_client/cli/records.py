@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from vitalis_client.api import DEFAULT_URL
 from vitalis_client.cli.array import print_array
-from vitalis_client.cli.tables import DAYS, NIGHTS, WORKOUTS, Column, table
-from vitalis_client.cli.terminal import Json, Url, connect, hint, say, stdout
+from vitalis_client.cli.tables import DAYS, NIGHTS, WORKOUTS, Column, print_table
+from vitalis_client.cli.terminal import Json, Url, connect, hint, say
 from vitalis_client.http import MAX_PAGE
 
 PANEL = "Records"
@@ -110,11 +110,7 @@ def show(rows: Sequence[Row], columns: Sequence[Column[Row]], what: str, url: st
         bring = "" if person else f"; bring some in with: {hint('import FILE', url)}"
         say(f"there is no {what} to show{bring}")
         return
-    console = stdout()
-    shown, left_out = table(columns, rows, console.width)
-    console.print(shown)
-    if left_out:
-        say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
+    print_table(columns, rows)
 
 
 def limit(start: datetime | None, end: datetime | None, last: int | None) -> int | None:

@@ -5,12 +5,11 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from vitalis_client.api import DEFAULT_URL, Vitalis
 from vitalis_client.cli.account import interactive
 from vitalis_client.cli.array import print_array
-from vitalis_client.cli.tables import Column, Row, table
+from vitalis_client.cli.tables import Column, print_table
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, moment, print_json, say, stdout, usage
 from vitalis_client.contract.models import Grant, ReceivedGrant
 
@@ -154,15 +153,9 @@ def shares(url: Url = DEFAULT_URL, json: Json = False) -> None:
             return
         if not given and not received:
             say(f"nothing is shared; share with: {hint('share EMAIL --scopes wearables.read', url)}")
-        console = stdout()
         if given:
-            print_grants(console, "You share", GIVEN, given)
+            stdout().print("You share")
+            print_table(GIVEN, given)
         if received:
-            print_grants(console, "Shared with you", RECEIVED, received)
-
-
-def print_grants(console: Console, title: str, columns: Sequence[Column[Row]], grants: Sequence[Row]) -> None:
-    shown, left_out = table(columns, grants, console.width)
-    console.print(title, shown, sep="\n")
-    if left_out:
-        say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
+            stdout().print("Shared with you")
+            print_table(RECEIVED, received)

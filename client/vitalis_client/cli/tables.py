@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from vitalis_client.cli.terminal import clean, duration
+from vitalis_client.cli.terminal import clean, duration, say, stdout
 from vitalis_client.contract.models import Day, WearableActivity, WearableSleep
 
 GAP = 2
@@ -155,3 +155,12 @@ def table(columns: Sequence[Column[Row]], rows: Iterable[Row], width: int) -> tu
     for line in cells:
         result.add_row(*(Text(line[index]) for index in shown))
     return result, [columns[index].label for index in held[len(shown) :]]
+
+
+def print_table(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> None:
+    """Prints rows as a table of what fits the terminal, and says what does not."""
+    console = stdout()
+    shown, left_out = table(columns, rows, console.width)
+    console.print(shown)
+    if left_out:
+        say(f"a wider terminal or --json also shows: {', '.join(left_out)}")
