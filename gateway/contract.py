@@ -17,7 +17,6 @@ from protobuf.wkt import FileDescriptorSet
 from services.kit.errors import register_reasons
 
 HTTP_BODY = "google.api.HttpBody"
-OPTIONS_PACKAGE = "vitalis.options.v1"
 
 
 class ContractError(Exception):

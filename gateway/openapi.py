@@ -16,7 +16,6 @@ from gateway.template import Template, Wild, parse
 from services.kit.errors import PREFIX, reason_of
 
 METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"})
-BODY_METHODS = frozenset({"PUT", "POST", "PATCH"})
 BEARER = "bearer"
 MAX_QUERY_DEPTH = 4
 REQUEST_ID_HEADER: Schema = {

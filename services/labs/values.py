@@ -116,7 +116,6 @@ _GROUPED = {
 # belong to a unit.
 _NO_DIGIT = re.compile(r"(?<![^\W\d_])(?=[⁰¹²³⁴-⁹₀-₉①-⒛⓪⓵-⓾¼-¾⅐-⅞↉])")
 _SIGNS = str.maketrans({"–": "-", "—": "-", "−": "-", "‐": "-", "’": "'", "μ": "u", "\u00b5": "u"})
-_FLAG = "|".join(re.escape(text) for text in sorted(_FLAGS, key=len, reverse=True) if text not in "+-")
 _RESULT = re.compile(
     rf"(?:\(?(?P<flag>[HLA]{{1,2}}|\*+|!)\)?\s*)?(?:(?P<comparator>{_COMPARATOR})\s*)?(?P<flag_after_comparator>\*+)?"
     rf"(?P<number>{_NUMBER})(?P<rest>(?:[^\d.,].*)?)",
