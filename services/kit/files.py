@@ -1,17 +1,21 @@
 """Files in an object store: a local directory by default, S3 and others by URL."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import NotFoundError
+import structlog
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
+from services.kit.errors import ServiceError
+
+log = structlog.get_logger()
 CHUNK_BYTES = 5 * 2**20
 READ_BYTES = 512 * 2**10
 
@@ -35,18 +39,20 @@ class Files:
         self._directory = Path(unquote(urlsplit(url).path)) if options else None
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        """Streams a file in; nothing of it stays if the stream breaks."""
-        await obstore.put_async(self.store, key, chunks, chunk_size=CHUNK_BYTES, max_concurrency=2)
+        """Streams a file in; nothing of it stays if the stream breaks. Raises UNAVAILABLE."""
+        with _answering():
+            await obstore.put_async(self.store, key, chunks, chunk_size=CHUNK_BYTES, max_concurrency=2)
 
     async def read(self, key: str) -> AsyncIterator[bytes]:
-        """A file's bytes, in pieces of half a MiB at most. Raises FileNotFoundError."""
-        try:
-            found = await obstore.get_async(self.store, key)
-        except NotFoundError:
-            raise FileNotFoundError(key) from None
-        async for chunk in found.stream(READ_BYTES):
-            for start in range(0, len(chunk), READ_BYTES):
-                yield bytes(memoryview(chunk)[start : start + READ_BYTES])
+        """A file's bytes, in pieces of half a MiB at most. Raises FileNotFoundError and UNAVAILABLE."""
+        with _answering():
+            try:
+                found = await obstore.get_async(self.store, key)
+            except NotFoundError:
+                raise FileNotFoundError(key) from None
+            async for chunk in found.stream(READ_BYTES):
+                for start in range(0, len(chunk), READ_BYTES):
+                    yield bytes(memoryview(chunk)[start : start + READ_BYTES])
 
     async def save(self, key: str, path: Path) -> None:
         """Copies a file to the disk. Raises FileNotFoundError."""
@@ -75,3 +81,15 @@ class Files:
             with suppress(FileNotFoundError):
                 if before is None or path.stat().st_mtime < before.timestamp():
                     path.unlink()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """UNAVAILABLE for a store that is full, or cannot be reached; its own text names files and hosts."""
+    try:
+        yield
+    except BaseError as error:
+        log.error("object store", kind=type(error).__name__)
+        raise ServiceError(
+            "UNAVAILABLE", "files cannot be stored or read now; try again", retry_after_seconds=5
+        ) from None

@@ -1,11 +1,14 @@
 """`python -m services.labs serve | worker | migrate | rotate-keys | load-biomarkers`."""
 
+import asyncio
+
 from services.kit.database import Database
 from services.kit.files import Files
 from services.kit.jobs import Jobs
 from services.kit.main import main
 from services.kit.parts import Parts, Service
 from services.kit.personal import Folder, PersonalData
+from services.kit.scratch import sweep_scratch
 from services.kit.uploads import UploadStore, sweep_orphans
 from services.labs.base import metadata
 from services.labs.biomarkers.aliases import BiomarkerAliasesServicer
@@ -45,6 +48,7 @@ def build(settings: LabsSettings, database: Database) -> Parts:
     async def sweep_uploads() -> None:
         await sweep_orphans("labs", database, files, DOCUMENTS_PREFIX, documents)
         await sweep_orphans("labs", database, files, IMPORTS_PREFIX, lab_imports)
+        await asyncio.to_thread(sweep_scratch, settings.scratch_directory)
 
     return Parts(
         [

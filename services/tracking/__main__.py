@@ -1,11 +1,14 @@
 """`python -m services.tracking serve | worker | migrate | rotate-keys`."""
 
+import asyncio
+
 from services.kit.database import Database, now
 from services.kit.files import Files
 from services.kit.jobs import Jobs
 from services.kit.main import main
 from services.kit.parts import Parts, Service
 from services.kit.personal import Folder, PersonalData
+from services.kit.scratch import sweep_scratch
 from services.kit.uploads import UploadStore
 from services.tracking.base import metadata
 from services.tracking.imports import ImportsServicer, UploadSweeper
@@ -32,6 +35,7 @@ def build(settings: TrackingSettings, database: Database) -> Parts:
     @jobs.scheduled("7 * * * *", "sweep_uploads")
     async def sweep_uploads() -> None:
         await UploadSweeper(database, files, settings.upload_retention_hours).sweep()
+        await asyncio.to_thread(sweep_scratch, settings.scratch_directory)
 
     return Parts(
         [

@@ -6,7 +6,6 @@ who deletes the document meanwhile leave nothing behind.
 
 import asyncio
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import structlog
 from services.kit.database import Database, changed_at
 from services.kit.files import Files
 from services.kit.jobs import Jobs, Task
+from services.kit.scratch import scratch_directory
 from services.labs.biomarkers.aliases import known_aliases
 from services.labs.documents.extraction import Extract, Extraction, NothingRead
 from services.labs.documents.review import judge_values
@@ -131,7 +131,7 @@ class DocumentReader:
             await connection.execute(sa.update(documents).where(attempt.is_current()).values(**values))
 
     async def _read(self, attempt: Attempt) -> Extraction:
-        with tempfile.TemporaryDirectory(prefix="vitalis-document-", dir=self._scratch) as scratch:
+        with scratch_directory(self._scratch) as scratch:
             path = Path(scratch, "document")
             await self._files.save(attempt.key, path)
             return await self._extract(path)

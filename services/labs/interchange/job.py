@@ -1,7 +1,6 @@
 """The job that runs an import: reads the file where it can do no harm, then stores everything in one transaction."""
 
 import asyncio
-import tempfile
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,6 +11,7 @@ from services.kit.database import Database, now
 from services.kit.files import Files
 from services.kit.imports import ENDED, JOB_ATTEMPTS, Attempt, Attempts
 from services.kit.jobs import Jobs, Task
+from services.kit.scratch import scratch_directory
 from services.labs.biomarkers.aliases import known_aliases
 from services.labs.interchange.prepare import Account, Options, prepare
 from services.labs.interchange.read_file import read_file
@@ -76,7 +76,7 @@ class LabImportRunner:
             )
 
     async def _read(self, attempt: Attempt) -> tuple[str, list[Report]]:
-        with tempfile.TemporaryDirectory(prefix="vitalis-lab-import-", dir=self._scratch) as scratch:
+        with scratch_directory(self._scratch) as scratch:
             path = Path(scratch) / "file"
             await self._files.save(object_key(attempt.user_id, attempt.import_id), path)
             return await read_file(path, attempt.row.format, attempt.row.date_order or "")

@@ -12,7 +12,7 @@ from services.kit.caller import current
 from services.kit.database import Database, changed_at
 from services.kit.errors import not_found
 from services.kit.idempotency import once
-from services.kit.resources import delete, get, list_
+from services.kit.resources import get, list_
 from services.labs.base import IDEMPOTENCY_KEYS
 from services.labs.biomarkers.aliases import known_aliases
 from services.labs.matching.index import marker_index
@@ -42,7 +42,6 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
     ListBloodPanels = list_(PANELS)
     GetBloodMarker = get(MARKERS)
     ListBloodMarkers = list_(MARKERS)
-    DeleteBloodMarker = delete(MARKERS)
 
     async def CreateBloodPanel(
         self, request: pb.CreateBloodPanelRequest, context: Context
@@ -137,6 +136,16 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
                 (row,) = read([entered | found_again | values], panel, aliases, "blood_marker.")
                 stored = await MARKERS.change(connection, request.id, row)
         return pb.UpdateBloodMarkerResponse(blood_marker=stored)
+
+    async def DeleteBloodMarker(
+        self, request: pb.DeleteBloodMarkerRequest, context: Context
+    ) -> pb.DeleteBloodMarkerResponse:
+        """Deletes a marker, while its panel is not judged again: that would store it anew."""
+        async with self.database.transaction() as connection:
+            await _lock_panel_of(connection, request.id)
+            await MARKERS.lock(connection, request.id, request.etag)
+            await MARKERS.change(connection, request.id, {"deleted_at": sa.func.now()})
+        return pb.DeleteBloodMarkerResponse()
 
     async def UndeleteBloodMarker(
         self, request: pb.UndeleteBloodMarkerRequest, context: Context

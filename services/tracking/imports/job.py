@@ -6,7 +6,6 @@ cancels and a file that turns out to be something else all leave nothing behind.
 
 import asyncio
 import itertools
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 from services.kit.database import Database
 from services.kit.imports import JOB_ATTEMPTS, Attempt, Attempts, Cancelled
 from services.kit.jobs import Jobs, Task
+from services.kit.scratch import scratch_directory
 from services.kit.uploads import UploadStore
 from services.tracking.apple_health import Export, Progress, RefusedFile, read_export
 from services.tracking.imports.tables import imports
@@ -45,7 +45,7 @@ class ImportRunner:
         await self._attempts.run(user_id, import_id, self._import)
 
     async def _import(self, attempt: Attempt) -> None:
-        with tempfile.TemporaryDirectory(prefix="vitalis-import-", dir=self._scratch) as scratch:
+        with scratch_directory(self._scratch) as scratch:
             export = await self._read(attempt, Path(scratch))
             await self._store_rows(attempt, export)
 

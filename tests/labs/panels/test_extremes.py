@@ -1,7 +1,9 @@
 """Results, units and days at the ends of what can be, and panels that are judged again."""
 
+import asyncio
 from typing import Any
 
+import psycopg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -66,3 +68,15 @@ async def test_what_is_judged_again_is_the_same_marker(labs: Running, ada: As, t
     changed = panels_pb2.BloodPanel(**told)
     await ada.panels("UpdateBloodPanel", id=panel.id, blood_panel=changed, update_mask=FieldMask(paths=list(told)))
     assert await names_of(ada) == before == [("", "Eisenspeicher"), ("glucose", "Glucose")]
+
+
+async def test_a_marker_deleted_while_its_panel_is_judged_again_stays_deleted(labs: Running, ada: As) -> None:
+    entered = await ada.enter("2026-11-18", GLUCOSE)
+    with psycopg.connect(labs.database.migrator_url) as judging:
+        judging.execute("SELECT FROM blood_panels FOR UPDATE")
+        deleting = asyncio.ensure_future(ada.panels("DeleteBloodMarker", id=entered.markers[0].id))
+        await labs.database.has_waiting()
+        # What judging again does with the markers that it has read.
+        judging.execute("UPDATE blood_markers SET updated_at = now() WHERE deleted_at IS NULL")
+    await deleting
+    assert await names_of(ada) == []

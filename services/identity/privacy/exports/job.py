@@ -1,7 +1,6 @@
 """The jobs of exports: making one, mailing its link, and removing the files whose time is over."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +24,7 @@ from services.kit.database import Database, now
 from services.kit.files import READ_BYTES, Files
 from services.kit.jobs import Jobs, Task
 from services.kit.privacy import PersonData
+from services.kit.scratch import scratch_directory, sweep_scratch
 
 log = structlog.get_logger()
 NAME = "export_person"
@@ -99,7 +99,7 @@ class Exporter:
 
     async def _make(self, same: sa.ColumnElement[bool], user_id: str, export_id: str) -> None:
         key = f"{PREFIX}{user_id}/{export_id}"
-        with tempfile.TemporaryDirectory(prefix="vitalis-export-", dir=self._scratch) as scratch:
+        with scratch_directory(self._scratch) as scratch:
             path = Path(scratch) / "export.zip"
             contents = await self._collect(path, Path(scratch))
             await self._files.put(key, _read(path))
@@ -172,6 +172,7 @@ class Exporter:
                     gone = {"status": "expired", "object_key": None}
                     await connection.execute(sa.update(data_export_requests).where(same).values(gone))
         await asyncio.to_thread(self._files.remove_broken, PREFIX, now() - ORPHANED_AFTER)
+        await asyncio.to_thread(sweep_scratch, self._scratch)
         async for file in self._files.below(PREFIX):
             if file.stored_at < now() - ORPHANED_AFTER:
                 await self._files.remove(file.key)
