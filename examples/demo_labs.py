@@ -54,7 +54,7 @@ def confirm_report(console: Console, api: Vitalis) -> Iterator[str]:
         path = Path(scratch) / "report.pdf"
         write_report(path, REPORTED)
         review = Review(api, watched(api, upload(api, path)))
-    tell(review.document, review.living)
+    tell(review)
     confirmed = review.confirm(override=False)
     console.print(f"confirmed as panel {confirmed.linked_record_id}", markup=False, soft_wrap=True)
     yield from misread(list(api.labs.markers(panel=confirmed.linked_record_id or "")), RESULTS)

@@ -2,9 +2,12 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+
+PATIENCE_SECONDS = 60
 
 
 def at_a_terminal(
@@ -26,13 +29,16 @@ def at_a_terminal(
                 os.write(terminal, answer or b"\n")
                 prompt = b""
     finally:
+        # A terminal that is closed ends what waits at it.
         os.close(terminal)
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE_SECONDS)
     assert process.returncode == exit_code, shown
     return shown
 
 
 def read(terminal: int) -> bytes:
+    """What is shown next; nothing at the end. Fails rather than wait forever for a prompt that does not come."""
+    assert select.select([terminal], [], [], PATIENCE_SECONDS)[0], "nothing more is shown"
     try:
         return os.read(terminal, 4096)
     except OSError:

@@ -38,11 +38,18 @@ def test_a_file_is_imported_with_its_account(run: Run, server: Server, table: st
         "date_order": "day_first",
     }
     assert "2 read = 1 stored + 0 updated + 0 unchanged + 0 kept + 1 rejected" in done.stdout
-    assert "2026-11-02 to 2026-11-02, 1 new panels" in done.stdout
+    assert "2026-11-02 to 2026-11-02, 1 new panel\n" in done.stdout
     assert "line 3: has no value" in done.stdout
     assert "line 2: is kept as printed" in done.stdout
     assert "uploaded 100 % of" in done.stderr
+    assert "see the panels: vitalis labs" in done.stderr
     assert not server.documents
+
+
+def test_results_without_a_day_are_helped(run: Run, server: Server, table: str) -> None:
+    server.lab_import_rejects = "no_date"
+    assert "vitalis labs import FILE --date DATE" in run("import", table).stderr
+    assert "DATE" not in run("import", table, "--json").stderr
 
 
 def test_imports_are_listed_watched_cancelled_and_taken_back(run: Run, server: Server, table: str) -> None:
@@ -65,7 +72,9 @@ def test_without_imports_the_list_says_how_to_make_one(run: Run) -> None:
     assert "vitalis labs import FILE" in run("imports").stderr
 
 
-@pytest.mark.parametrize("option", [("--drop", "1"), ("--set", "1=5"), ("--add", "HDL=5"), ("--yes",), ("--again",)])
+@pytest.mark.parametrize(
+    "option", [("--drop", "1"), ("--set", "1=5"), ("--add", "HDL=5"), ("--yes",), ("--again",), ("--lab", "Quest")]
+)
 def test_what_is_for_reports_alone_is_refused_of_results(
     run: Run, server: Server, table: str, option: tuple[str, ...]
 ) -> None:

@@ -190,9 +190,28 @@ def test_a_report_that_cannot_be_read_takes_its_values_by_hand(run: Run, server:
     failed = run("import", str(blank))
     id = next(iter(server.documents))
     assert failed.exit_code == 1
-    assert f"vitalis labs review {id}, with --add 'Glucose=99 mg/dL [70-99]'" in failed.stderr
-    assert run("review", "--add", "Glucose=99 mg/dL", "--date", "2026-10-01", "--yes").exit_code == 0
+    assert f"vitalis labs review {id} --add 'Glucose=99 mg/dL [70-99]' --date DATE --yes" in failed.stderr
+    assert f"vitalis labs reports remove {id}" in failed.stderr
+    assert run("review", "--lab", "Quest", "--add", "Glucose=99 mg/dL", "--date", "2026-10-01", "--yes").exit_code == 0
     assert stored(server) == [("Glucose", "99", "mg/dL")]
+    assert server.panels[0].lab_name == "Quest"
+
+
+def test_a_report_without_values_is_not_stored(run: Run, server: Server, tmp_path: Path, asked: None) -> None:
+    blank = tmp_path / "blank.pdf"
+    blank.write_bytes(b"%PDF-1.7 blank")
+    left = run("import", str(blank), input="y\nq\n")
+    assert left.exit_code == 0
+    assert "it could not be read: no text was found" in left.stderr
+    assert "there is no value in it; add what it says" in left.stderr
+    assert not server.panels
+
+
+def test_after_a_change_what_has_changed_is_shown(run: Run, report: str, asked: None) -> None:
+    shown = run("import", report, input="2.name=Glucose\n\nq\n").stdout
+    tables = shown.split("report.pdf, collected 2026-11-02\n")[1:]
+    assert ["  1 " in table for table in tables] == [True, False, True]
+    assert ["  2 " in table for table in tables] == [True, True, True]
 
 
 def test_at_a_terminal_the_values_are_corrected_one_by_one(run: Run, server: Server, report: str, asked: None) -> None:
@@ -286,7 +305,7 @@ def test_the_end_of_the_input_leaves_it_for_later(run: Run, server: Server, repo
 
 
 def test_ctrl_c_at_the_question_says_how_to_go_on(run: Run, server: Server, report: str) -> None:
-    shown = at_a_terminal(["labs", "import", report], b"how to change them: ", None, exit_code=130)
+    shown = at_a_terminal(["labs", "import", report], b"how to change them): ", None, exit_code=130)
     assert b"go on with: vitalis labs review" in shown
     assert not server.markers
 

@@ -48,7 +48,8 @@ def print_lab_account(console: Console, result: LabImportResult) -> None:
         soft_wrap=True,
     )
     if result.first_date:
-        console.print(f"dates:   {result.first_date} to {result.last_date}, {result.panels_stored:,} new panels")
+        panels = "1 new panel" if result.panels_stored == 1 else f"{result.panels_stored:,} new panels"
+        console.print(f"dates:   {result.first_date} to {result.last_date}, {panels}")
     _print_counts(console, "rejected", result.rejected_by_reason)
     _print_lines(console, [f"{one.place}: {one.message}" for one in result.rejections])
     _print_counts(console, "stored, but look at", result.doubts_by_kind)

@@ -8,12 +8,15 @@ import typer
 
 from vitalis_client.api import DEFAULT_URL
 from vitalis_client.cli import imports, lab_reports
-from vitalis_client.cli.lab_reports import Add, Again, Collected, Correct, Drop, Yes
+from vitalis_client.cli.lab_reports import Add, Again, Collected, Correct, Drop, Lab, Yes
 from vitalis_client.cli.progress import bar
 from vitalis_client.cli.records import text
-from vitalis_client.cli.terminal import Json, Url, clean, connect, usage
+from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, say, usage
+from vitalis_client.contract.models import LabImport
 
 GROUP = "labs "
+# Of records that say no day, where the import names none.
+NO_DATE = "no_date"
 Id = Annotated[str, typer.Argument(help="The import's id, as `vitalis labs imports` lists it.", show_default=False)]
 
 
@@ -37,6 +40,7 @@ def import_file(
     correct: Correct = None,
     add: Add = None,
     drop: Drop = None,
+    lab: Lab = "",
     yes: Yes = False,
     again: Again = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until the file is read.")] = True,
@@ -52,16 +56,26 @@ def import_file(
                 lab_reports.leave(document, url, json)
                 return
             document = lab_reports.watched(api, document)
-            day = text(collected)
-            lab_reports.finish(api, document, changes, day=day, yes=yes, again=again, url=url, json=json)
+            said = {"day": text(collected), "lab": lab}
+            lab_reports.finish(api, document, changes, **said, yes=yes, again=again, url=url, json=json)
             return
-        if changes or yes or again:
+        if changes or lab or yes or again:
             raise usage(f"{clean(file.name)} is no report as PDF or picture: what it says is imported as it is")
         with imports.uploading(f"{GROUP}imports", url), bar() as shown:
             queued = api.labs.upload(
                 file, time_zone=time_zone, collected=text(collected), date_order=date_order, on_progress=shown.upload
             )
         imports.go_on(api.labs, queued, url, wait=wait, json=json, group=GROUP)
+        if wait and not json:
+            advise(api.labs.get_import(queued.id), url)
+
+
+def advise(done: LabImport, url: str) -> None:
+    """What comes next."""
+    if done.result and done.result.rejected_by_reason.get(NO_DATE):
+        say(f"give results without a day theirs: {hint(f'{GROUP}import FILE --date DATE', url)}")
+    if done.result and done.result.panels_stored:
+        say(f"see the panels: {hint('labs', url)}")
 
 
 def list_imports(

@@ -1,19 +1,19 @@
 """Commands about reports on paper: read by the server, reviewed, and panels once they are confirmed."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from vitalis_client.api import DEFAULT_URL, Vitalis
 from vitalis_client.cli import account, imports
 from vitalis_client.cli.array import print_array
-from vitalis_client.cli.lab_changes import Change, addition, correction, typed_change
-from vitalis_client.cli.lab_review import NO_DAY, Review, tell
+from vitalis_client.cli.lab_changes import Change, addition, correction
+from vitalis_client.cli.lab_question import ask
+from vitalis_client.cli.lab_review import Review, tell
 from vitalis_client.cli.labs import print_panel
 from vitalis_client.cli.progress import bar
 from vitalis_client.cli.records import text
@@ -24,37 +24,19 @@ from vitalis_client.cli.terminal import (
     Url,
     clean,
     connect,
-    explain,
     hint,
-    interrupted,
     moment,
     print_json,
     say,
     usage,
 )
 from vitalis_client.contract.models import Document, DocumentValue
-from vitalis_client.errors import VitalisError
 
 # A scanner or a mail program may have put something before a PDF.
 HEAD_BYTES = 1024
 PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
-QUESTION = "Are these your results? y, q for later, ? for how to change them"
-HOW = """y                   stores what is shown as your results
-q                   leaves it for later
-3=5.6 mmol/L        corrects value 3, with its range in brackets if you like
-3.unit=mmol/L       corrects a part: name, result, unit, range, flag, specimen, heading; nothing behind = clears it
-3.marker=glucose    says which marker it is
--3  +3              leaves value 3 out, brings it back
-Ferritin=80 ng/mL   adds a result
-date=2026-11-02     says when it was collected; lab=Quest, panel=CMP and fasting=yes what else stands at its head
-Enter               shows everything again"""
-HEAD = re.compile(r"\s*(date|lab|panel|fasting)\s*=\s*(.*?)\s*", re.IGNORECASE)
-HEAD_FIELDS = {"date": "collected_date", "lab": "lab_name", "panel": "panel_name", "fasting": "fasting"}
 # The commands that take what reports of these types say.
 ENTERED = {"dexa": "scans", "epigenetics": "tests"}
-YES, LEAVE = {"y", "yes"}, {"q", "quit", "n", "no"}
-# What the person who typed something can mend at once.
-MENDABLE = frozenset({"USAGE", "INVALID_FIELD", "DOCUMENT_INCOMPLETE"})
 STATES = {
     "pending": "waits to be read",
     "parsing": "is being read",
@@ -111,6 +93,7 @@ Collected = Annotated[
         show_default=False,
     ),
 ]
+Lab = Annotated[str, typer.Option(help="The laboratory, if that is not in a report.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", help="Confirm what was read in a report without being asked.")]
 Again = Annotated[bool, typer.Option("--again", help="Let a panel that is there already take a report's results.")]
 reports = typer.Typer(invoke_without_command=True)
@@ -168,6 +151,7 @@ def review(
     drop: Drop = None,
     restore: Restore = None,
     collected: Collected = None,
+    lab: Lab = "",
     yes: Yes = False,
     again: Again = False,
     url: Url = DEFAULT_URL,
@@ -180,7 +164,7 @@ def review(
             say(f"no report waits for your review; see them all: {hint('labs reports', url)}")
             return
         changes = changes_of(correct, add, drop, restore)
-        finish(api, document, changes, day=text(collected), yes=yes, again=again, url=url, json=json)
+        finish(api, document, changes, day=text(collected), lab=lab, yes=yes, again=again, url=url, json=json)
 
 
 def changes_of(
@@ -254,6 +238,7 @@ def finish(
     changes: Sequence[Change],
     *,
     day: str,
+    lab: str,
     yes: bool,
     again: bool,
     url: str,
@@ -271,101 +256,36 @@ def finish(
         raise usage(f"no values are read in such a report; store what it says with: {entered}")
     asked = account.interactive() and not json and not yes
     if document.parse_status == "failed" and not changes and not asked:
-        raise VitalisError(0, "DOCUMENT_FAILED", failure(document, url))
+        say(f"vitalis: {clean(document.error_message or 'the report could not be read')}")
+        say_by_hand(document, url)
+        raise typer.Exit(1)
     under_review = Review(api, document)
     under_review.make(changes)
-    if day:
-        under_review.set_header(collected_date=day)
-    if yes:
-        if not json:
-            tell(under_review.document, list(under_review.values.values()))
-        stored(api, under_review.confirm(override=again), url, json)
-    elif json:
+    said = {"collected_date": day, "lab_name": lab}
+    under_review.set_header(**{name: value for name, value in said.items() if value})
+    if json and not yes:
         print_review(under_review)
-    else:
-        tell(under_review.document, list(under_review.values.values()))
-        if asked and ask(under_review, url, again=again):
+        return
+    if not json:
+        tell(under_review)
+    if yes:
+        stored(api, under_review.confirm(override=again), url, json)
+    elif asked:
+        if ask(under_review, url, again=again):
             stored(api, under_review.document, url, json)
-        elif not asked:
-            missing = "" if under_review.header.get("collected_date") else "--date DATE "
-            say(f"nothing is stored yet; to store it: {hint(f'labs review {document.id} {missing}--yes', url)}")
-            say("  before that, --set 3=RESULT corrects value 3, --drop 3 leaves it out, --add NAME=RESULT adds one")
+    elif not under_review.living:
+        say_by_hand(document, url)
+    else:
+        missing = "" if under_review.header.get("collected_date") else "--date DATE "
+        say(f"nothing is stored yet; to store it: {hint(f'labs review {document.id} {missing}--yes', url)}")
+        say("  before that, --set 3=RESULT corrects value 3, --drop 3 leaves it out, --add NAME=RESULT adds one")
 
 
-def failure(document: Document, url: str) -> str:
-    """Why a report could not be read, and what can be done."""
-    why = clean(document.error_message or "the report could not be read")
-    return f"{why}: {hint(f'labs review {document.id}', url)}, with --add 'Glucose=99 mg/dL [70-99]' --date DATE --yes"
-
-
-def ask(under_review: Review, url: str, *, again: bool) -> bool:
-    """Asks until the results are confirmed, or are left for later: False then."""
-    if under_review.document.parse_status == "failed":
-        say(f"it could not be read: {clean(under_review.document.error_message or '')}")
-    later = f"go on with: {hint(f'labs review {under_review.document.id}', url)}"
-    try:
-        while True:
-            typed = account.line(QUESTION).strip()
-            if typed.lower() in LEAVE:
-                say(f"nothing is stored yet; {later}")
-                return False
-            if answered(under_review, typed, again=again):
-                return True
-    except (KeyboardInterrupt, typer.Abort) as stopped:
-        say(f"\n{later}")
-        raise typer.Exit(INTERRUPTED if interrupted(stopped) else 0) from None
-
-
-def answered(under_review: Review, typed: str, *, again: bool) -> bool:
-    """Does what was typed; whether that has confirmed the report."""
-    try:
-        if typed.lower() in YES:
-            return confirmed(under_review, again=again)
-        if typed == "?":
-            for line in HOW.splitlines():
-                say(line)
-            return False
-        if head := HEAD.fullmatch(typed):
-            under_review.set_header(**header(head[1].lower(), head[2]))
-        elif typed:
-            under_review.make([typed_change(typed)])
-    except VitalisError as error:
-        if error.reason == "ETAG_MISMATCH":
-            say("it has changed meanwhile; this is how it stands now")
-            under_review.look()
-        elif error.reason in MENDABLE:
-            say(f"vitalis: {explain(error)}")
-            return False
-        else:
-            raise
-    tell(under_review.document, list(under_review.values.values()))
-    return False
-
-
-def header(part: str, typed: str) -> dict[str, Any]:
-    """A part of a report's head as it is typed. Raises VitalisError (USAGE)."""
-    if part == "fasting":
-        if typed.lower() not in ("y", "yes", "n", "no"):
-            raise usage("fasting is yes or no")
-        return {"fasting": typed.lower() in YES}
-    return {HEAD_FIELDS[part]: typed}
-
-
-def confirmed(under_review: Review, *, again: bool) -> bool:
-    """Confirms the report, once its day is known; a panel that is there takes its results if the person says so."""
-    if not under_review.header.get("collected_date"):
-        say(NO_DAY)
-        under_review.set_header(collected_date=account.ask("Collected on (YYYY-MM-DD)"))
-    try:
-        under_review.confirm(override=again)
-    except VitalisError as error:
-        if error.reason != "PANEL_REPEATED":
-            raise
-        question = "There is a panel of that day and laboratory. Shall it take these results?"
-        if not typer.confirm(question, err=True):
-            return False
-        under_review.confirm(override=True)
-    return True
+def say_by_hand(document: Document, url: str) -> None:
+    """What can be done about a report in which nothing was found."""
+    by_hand = f"labs review {document.id} --add 'Glucose=99 mg/dL [70-99]' --date DATE --yes"
+    say(f"  enter what it says: {hint(by_hand, url)}")
+    say(f"  or remove it:       {hint(f'labs reports remove {document.id}', url)}")
 
 
 class Reviewed(Document):

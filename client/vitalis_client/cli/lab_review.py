@@ -1,7 +1,7 @@
 """The review of a report: what was read in it is shown, corrected, left out, added to, and confirmed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -17,6 +17,7 @@ from vitalis_client.errors import Violation, VitalisError
 
 # How the server numbers the values that are not left out.
 PLACE = re.compile(r"document_values\[(\d+)\]")
+NO_VALUE = "there is no value in it"
 NO_DAY = "the report does not say when it was collected"
 # What is doubtful, in words.
 DOUBTS = {
@@ -165,28 +166,44 @@ def day(text: str) -> date:
         raise usage(f"{clean(text)} is no day such as 2026-11-02") from None
 
 
-def tell(document: Document, values: Sequence[DocumentValue]) -> None:
-    """The head of a report, its values, what is doubtful about them, and what is left out."""
+def tell(review: Review, before: Mapping[int, DocumentValue] | None = None) -> None:
+    """The head of a report, its values, what is doubtful about them, and what is left out.
+
+    With the values as they were `before` a change, only those that are others now.
+    """
     console = stdout()
+    console.print(head_line(review.document), markup=False, soft_wrap=True)
+    living = review.living
+    shown = living if before is None else [value for value in living if differs(value, before)]
+    if shown:
+        print_table(VALUES, shown)
+    for value in shown:
+        if value.doubts:
+            name = f"{value.position + 1:>3} ? {clean(value.raw_name)} {clean(value.value)}"
+            console.print(f"{name}: {'; '.join(doubts(value))}", markup=False, soft_wrap=True)
+    dropped = [value for value in review.values.values() if value.deleted_at is not None]
+    if dropped:
+        names = ", ".join(f"{value.position + 1} {clean(value.raw_name)}" for value in dropped)
+        console.print(f"left out: {names}", markup=False, soft_wrap=True)
+    doubtful = sum(bool(value.doubts) for value in living)
+    say(f"{counted(len(living))}, {doubtful or 'none'} of them doubtful" if living else NO_VALUE)
+
+
+def head_line(document: Document) -> str:
     head = document.report_header
     where = clean((head.lab_name if head else None) or document.provider_name or "")
+    panel = clean((head.panel_name if head else None) or "")
     collected = f"collected {head.collected_date}" if head and head.collected_date else NO_DAY
-    line = ", ".join(part for part in (clean(document.original_filename), where, collected) if part)
-    console.print(line, markup=False, soft_wrap=True)
-    living = [value for value in values if value.deleted_at is None]
-    if living:
-        print_table(VALUES, living)
-    doubtful = [value for value in living if value.doubts]
-    for value in doubtful:
-        name = f"{value.position + 1:>3} ? {clean(value.raw_name)} {clean(value.value)}"
-        console.print(f"{name}: {'; '.join(doubts(value))}", markup=False, soft_wrap=True)
-    dropped = ", ".join(f"{v.position + 1} {clean(v.raw_name)}" for v in values if v.deleted_at is not None)
-    if dropped:
-        console.print(f"left out: {dropped}", markup=False, soft_wrap=True)
-    if living:
-        say(f"{counted(len(living))}, {len(doubtful) or 'none'} of them doubtful")
-    else:
-        say("no value was found in it")
+    fasting = {True: "fasting", False: "not fasting", None: ""}[head.fasting if head else None]
+    parts = (clean(document.original_filename), where, panel, collected, fasting)
+    return ", ".join(part for part in parts if part)
+
+
+def differs(value: DocumentValue, before: Mapping[int, DocumentValue]) -> bool:
+    """Whether a value says something else than before, or was not there, or was left out."""
+    was = before.get(value.position + 1)
+    unseen = {"updated_at", "etag"}
+    return was is None or value.model_dump(exclude=unseen) != was.model_dump(exclude=unseen)
 
 
 def counted(number: int) -> str:

@@ -19,6 +19,8 @@ class LabFiles(Base):
         super().__init__()
         self.lab_imports: dict[str, interchange_pb2.LabImport] = {}
         self.lab_import_params: dict[str, str] = {}
+        # Why the second record is not stored.
+        self.lab_import_rejects = "no_value"
 
     def places(self) -> list[Place]:
         return [
@@ -55,8 +57,8 @@ class LabFiles(Base):
         result = row.result
         result.records_read, result.records_stored, result.records_rejected = 2, 1, 1
         result.panels_stored, result.first_date, result.last_date = 1, "2026-11-02", "2026-11-02"
-        result.rejected_by_reason["no_value"] = 1
-        result.rejections.add(reason="no_value", message="has no value", place="line 3")
+        result.rejected_by_reason[self.lab_import_rejects] = 1
+        result.rejections.add(reason=self.lab_import_rejects, message="has no value", place="line 3")
         result.doubts_by_kind["marker_unknown"] = 1
         result.doubts.add(kind="marker_unknown", message="is kept as printed", place="line 2")
         return lines(row)
