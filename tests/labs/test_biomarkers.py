@@ -83,6 +83,8 @@ async def test_ranges_by_sex_and_phase(ada: As) -> None:
 async def test_a_qualitative_one_says_what_it_can_be(ada: As) -> None:
     nitrite = await read(ada, "urine_nitrite")
     assert (nitrite.is_qualitative, list(nitrite.results), list(nitrite.units)) == (True, ["negative", "positive"], [])
+    assert nitrite.expected_result == "negative"
+    assert not (await read(ada, "blood_group_abo")).HasField("expected_result")
 
 
 async def test_by_its_id(ada: As) -> None:

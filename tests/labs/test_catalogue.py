@@ -405,6 +405,7 @@ def test_a_small_dictionary_is_read() -> None:
         ({"normal": '[{ low = 2, unit = "g/L", source = "book" }]'}, "which is none of its units"),
         ({"normal": '[{ low = 2, sex = "other", source = "book" }]'}, "is none of"),
         ({"results": '["negative"]', "optimal": '[{ low = 2, source = "book" }]'}, "no range of numbers"),
+        ({"results": '["negative"]', "expected": '"positive"'}, "'positive' is none of its results"),
         ({"variation": '{ cvi_pct = 5, source = "hearsay" }'}, "is no source"),
         ({"molar_mass_g_per_mol": "65.38"}, "needs a chemical formula or an origin"),
     ],

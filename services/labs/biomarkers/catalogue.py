@@ -131,6 +131,7 @@ class Marker:
     normal: tuple[Range, ...]
     optimal: tuple[Range, ...]
     results: tuple[str, ...]  # what a qualitative marker can be
+    expected: str  # which of them healthy people have; "" where none is better than another
     variation: Variation | None
     description: str
     notes: str
@@ -259,6 +260,7 @@ def _marker(entry: dict[str, Any], category: str, order: int, sources: Mapping[s
         normal=tuple(_range(take, stated, unit) for stated in ranges[0]),
         optimal=tuple(_range(take, stated, unit) for stated in ranges[1]),
         results=results,
+        expected=take("expected", ""),
         variation=_variation(take("variation", None)),
         description=take("description", ""),
         notes=take("notes", ""),
@@ -341,6 +343,8 @@ def _wrong(marker: Marker, sources: Mapping[str, str]) -> Iterator[str]:
             yield f"{unit.ucum} lacks what a conversion by {unit.conversion} needs"
     if len(set(codes)) != len(codes):
         yield "a unit stands twice"
+    if marker.expected not in ("", *marker.results):
+        yield f"{marker.expected!r} is none of its results"
     if marker.results and (marker.normal or marker.optimal):
         yield "a qualitative marker has no range of numbers"
         return

@@ -82,6 +82,7 @@ class BiomarkersServicer(pb_grpc.BiomarkersServiceServicer):
             is_qualitative=marker.is_qualitative,
             sex_specific_ranges=any(stated.sex for stated in (*marker.normal, *marker.optimal)),
             results=marker.results,
+            expected_result=marker.expected or None,
             variation=self._variation(marker.variation) if marker.variation else None,
             sort_order=marker.sort_order,
         )

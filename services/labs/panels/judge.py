@@ -23,6 +23,7 @@ _ABSENT = frozenset(
 _PRESENT = frozenset(
     {"positive", "pos", "detected", "reactive", "present", "positiv", "nachweisbar", "positif", "positivo"}
 )
+_UNDECIDED = ("indeterminate", "equivocal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def canonical_range(marker: Marker, interval: Interval) -> Range:
 def judge(result: Result, printed: Range, canonical: Decimal | None, marker: Marker | None, person: Person) -> Verdict:
     """The verdict on a result; the printed range is in its unit, `canonical` its number in the canonical one."""
     if result.number is None:
-        return _qualitative(result.text, printed.expected)
+        return _qualitative(result.text, printed.expected, marker)
     if printed.low is not None or printed.high is not None:
         return _verdict(printed, result.number, result.comparator, REPORT)
     if marker is None or canonical is None or (interval := interval_of(marker.normal, person)) is None:
@@ -99,14 +100,20 @@ def _verdict(held_to: Range, number: Decimal, comparator: str, source: str) -> V
     return Verdict(False, "L" if low else "H", source)
 
 
-def _qualitative(text: str, expected: str) -> Verdict:
-    said, normal = text.strip().lower(), expected.strip().lower()
+def _qualitative(text: str, printed: str, marker: Marker | None) -> Verdict:
+    """By the word that is printed as the expected one, else by the dictionary's."""
+    expected = marker.expected.lower() if marker else ""
+    said, normal = text.strip().lower(), printed.strip().lower() or expected
+    source = REPORT if printed.strip() else DICTIONARY
     if not normal:
         return UNKNOWN
     if said == normal or (said in _ABSENT and normal in _ABSENT):
-        return Verdict(True, None, REPORT)
-    if (said in _PRESENT and normal in _ABSENT) or (said in _ABSENT and normal in _PRESENT):
-        return Verdict(False, "ABNORMAL", REPORT)
+        return Verdict(True, None, source)
+    opposite = (said in _PRESENT and normal in _ABSENT) or (said in _ABSENT and normal in _PRESENT)
+    # `Trace` and `2+` are more than `Negative`.
+    graded = marker is not None and expected and said in map(str.lower, marker.results) and said not in _UNDECIDED
+    if opposite or (graded and normal in (*_ABSENT, expected)):
+        return Verdict(False, "ABNORMAL", source)
     return UNKNOWN
 
 

@@ -44,6 +44,37 @@ async def test_what_is_no_dilution_stays_as_printed(ada: As) -> None:
     assert not markers[1].HasField("ref_range_high")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "printed", "in_range", "source"),
+    [
+        ("Urine Nitrite", "POSITIVE", "", False, "dictionary"),
+        ("Urine Nitrite", "Negative", "", True, "dictionary"),
+        ("Ketones, Urine", "Trace", "", False, "dictionary"),
+        ("Ketones, Urine", "2+", "Negative", False, "report"),
+        ("Urine Occult Blood", "None", "", True, "dictionary"),
+        ("ANA Screen", "negativ", "", True, "dictionary"),
+        ("LDL Pattern", "B", "A", False, "report"),
+        ("LDL Pattern", "A", "", True, "dictionary"),
+        ("HBsAg", "Non-Reactive", "", True, "dictionary"),
+        ("HBsAg", "Reactive", "", False, "dictionary"),
+        # Open, or as good as another.
+        ("HBsAg", "Indeterminate", "", None, ""),
+        ("HBsAg", "See comment below", "", None, ""),
+        ("ABO Group", "AB", "", None, ""),
+        ("Measles IgG", "Positive", "", None, ""),
+        ("Urine Color", "Amber", "Yellow", None, ""),
+    ],
+)
+async def test_a_word_is_judged_by_the_one_that_is_expected(
+    ada: As, name: str, value: str, printed: str, in_range: bool | None, source: str
+) -> None:
+    told = {"raw_name": name, "value": value, "ref_range_text": printed}
+    (marker,) = (await ada.enter("2026-11-18", told)).markers
+    assert marker.biomarker
+    assert (marker.in_range if marker.HasField("in_range") else None) is in_range
+    assert (marker.own_flag, marker.range_source) == ("ABNORMAL" if in_range is False else "", source)
+
+
 async def test_bleeding_is_judged_as_the_follicular_phase(ada: As) -> None:
     told = {"raw_name": "Progesterone", "value": "10", "unit": "ng/mL"}
     (marker,) = (await ada.enter("2026-11-01", told, sex="female", cycle_phase="menstruation")).markers
