@@ -67,7 +67,7 @@ def read_instant(text: str) -> datetime:
 
 
 def instant_of(name: str, moment: Timestamp) -> datetime:
-    """The bound `name` of a list. Raises INVALID_FIELD for an instant that no row can have."""
+    """The field `name` of a request. Raises INVALID_FIELD for an instant that no row can have."""
     try:
         return moment.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):

@@ -1,6 +1,5 @@
 """Reading the versions of a coaching profile, comparing them, and going back to one."""
 
-from datetime import UTC
 from typing import Any
 
 import grpc
@@ -12,8 +11,7 @@ from services.identity.coaching_profile.differences import differences
 from services.identity.coaching_profile.rpcs import lock_unchanged
 from services.identity.second_factors.proof import Proofs
 from services.kit.database import Database, now
-from services.kit.errors import invalid
-from services.kit.paging import bad_token, decode_token, encode_token, page_size
+from services.kit.paging import bad_token, decode_token, encode_token, instant_of, page_size
 from vitalis.identity.v1 import coaching_history_pb2 as pb
 from vitalis.identity.v1 import coaching_history_pb2_grpc as pb_grpc
 
@@ -45,10 +43,7 @@ class CoachingHistoryServicer(pb_grpc.CoachingHistoryServiceServicer):
 
     async def GetProfileAt(self, request: pb.GetProfileAtRequest, context: Context) -> pb.GetProfileAtResponse:
         """The version of a moment with its profile. Raises NOT_FOUND."""
-        try:
-            moment = request.time.ToDatetime(tzinfo=UTC) if request.HasField("time") else now()
-        except (ValueError, OverflowError):
-            raise invalid("time", "must be an instant of the years 1 to 9999") from None
+        moment = instant_of("time", request.time) if request.HasField("time") else now()
         return pb.GetProfileAtResponse(profile_version=await versions.at(self._database, moment))
 
     async def CompareProfileVersions(

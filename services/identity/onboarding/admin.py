@@ -11,7 +11,6 @@ from uuid import UUID
 
 import grpc
 import sqlalchemy as sa
-from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.admin import refuse_others
@@ -24,7 +23,15 @@ from services.identity.users import timestamp, users
 from services.kit import audit
 from services.kit.database import Database, changed_at, now, uuid7
 from services.kit.errors import ServiceError, Violation, all_wrong, invalid, not_found
-from services.kit.paging import decode_token, encode_token, instant_text, page_size, read_instant, read_position
+from services.kit.paging import (
+    decode_token,
+    encode_token,
+    instant_of,
+    instant_text,
+    page_size,
+    read_instant,
+    read_position,
+)
 from vitalis.identity.v1 import onboarding_admin_pb2 as pb
 from vitalis.identity.v1 import onboarding_admin_pb2_grpc
 
@@ -94,7 +101,8 @@ class OnboardingAdminServicer(onboarding_admin_pb2_grpc.OnboardingAdminServiceSe
         if request.not_begun:
             return await self._not_begun(request)
         size = page_size(request.page_size)
-        moments = {name: _moment(request, name) for name in MOMENTS}
+        sent = {field.name: value for field, value in request.ListFields()}
+        moments = {name: instant_of(name, sent[name]) if name in sent else None for name in MOMENTS}
         step = request.current_step if request.HasField("current_step") else None
         bound_to = (request.DESCRIPTOR.full_name, request.flow_version, *map(str, (step, *moments.values())))
         before, before_user = None, None
@@ -219,16 +227,6 @@ async def _begin_anew(connection: AsyncConnection, user_id: str, flow: Flow, con
     await connection.execute(
         sa.update(users).where(users.c.id == user_id).values(onboarding_completed_at=None, updated_at=changed_at(users))
     )
-
-
-def _moment(request: Any, name: str) -> datetime | None:
-    if not request.HasField(name):
-        return None
-    sent: Timestamp = getattr(request, name)
-    try:
-        return sent.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise invalid(name, "must be an instant of the years 1 to 9999") from None
 
 
 def _onboarding(row: Any) -> pb.IncompleteOnboarding:

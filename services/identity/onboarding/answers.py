@@ -9,10 +9,10 @@ from google.protobuf.message import Message
 from protovalidate import Validator
 
 from services.identity.coaching_profile.rules import violations
-from services.identity.coaching_profile.settle import round_numbers, without
+from services.identity.coaching_profile.settle import round_numbers, strip, without
 from services.identity.onboarding.definitions import CONFIRMATION, Flow, Step
 from services.identity.onboarding.outcome import COACHING_PROFILE, MESSAGES, path_in_answers, write_section
-from services.kit.contract import OUTPUT_ONLY, RequiredFields, fields_with, violation_of
+from services.kit.contract import RequiredFields, violation_of
 from services.kit.errors import Violation
 from vitalis.identity.v1 import onboarding_pb2 as pb
 from vitalis.identity.v1.coaching_profile_pb2 import CoachingProfile
@@ -61,19 +61,9 @@ def with_section(answers: pb.OnboardingAnswers, name: str, given: pb.OnboardingA
     section = getattr(changed, name)
     section.CopyFrom(getattr(given, name))
     section.SetInParent()
-    clear_output_only(section)
+    strip(section)
     round_numbers(section)
     return changed
-
-
-def clear_output_only(message: Message) -> None:
-    """Takes out what only we set (AIP-203), in what is inside as well."""
-    for name in fields_with(message.DESCRIPTOR, OUTPUT_ONLY):
-        message.ClearField(name)
-    for field, value in message.ListFields():
-        if field.message_type:
-            for inner in value if field.is_repeated else (value,):
-                clear_output_only(inner)
 
 
 def assess(flow: Flow, answers: pb.OnboardingAnswers) -> Mapping[int, list[Violation]]:

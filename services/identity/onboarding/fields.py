@@ -1,6 +1,5 @@
 """What can be asked, from the contract: a field's type, its allowed values, its range."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 from protovalidate import Validator
 from pydantic import BaseModel, ConfigDict
 
-from services.kit.contract import OUTPUT_ONLY, REQUIRED, ContractError, fields_with, violation_of
+from services.kit.contract import OUTPUT_ONLY, REQUIRED, ContractError, closed_values, fields_with, violation_of
 from vitalis.identity.v1 import onboarding_pb2 as pb
 
 VALIDATOR = Validator()
@@ -86,9 +85,7 @@ def _describe_text(described: pb.OnboardingField, rules: validate_pb2.StringRule
     for extension, given in rules.ListFields():
         if extension.is_extension and given:
             described.type = FORMATS.get(extension.name, described.type)
-            (rule,) = extension.GetOptions().Extensions[validate_pb2.predefined].cel
-            if listed := re.search(r"this in \[([^\]]+)\]", rule.expression):
-                described.allowed_values.extend(re.findall(r"'([^']*)'", listed[1]))
+            described.allowed_values.extend(closed_values(extension))
     described.allowed_values.extend(getattr(limits, "in"))
     if described.allowed_values:
         described.type = "choice"
