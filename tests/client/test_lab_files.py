@@ -46,6 +46,13 @@ def test_a_file_is_imported_with_its_account(run: Run, server: Server, table: st
     assert not server.documents
 
 
+def test_what_a_laboratory_has_withdrawn_is_in_the_account(run: Run, server: Server, table: str) -> None:
+    server.lab_import_withdraws = 1
+    assert (
+        "3 read = 1 stored + 0 updated + 0 unchanged + 0 kept + 1 withdrawn + 1 rejected" in run("import", table).stdout
+    )
+
+
 def test_results_without_a_day_are_helped(run: Run, server: Server, table: str) -> None:
     server.lab_import_rejects = "no_date"
     assert "vitalis labs import FILE --date DATE" in run("import", table).stderr

@@ -41,9 +41,10 @@ def print_account(console: Console, result: ImportResult) -> None:
 
 def print_lab_account(console: Console, result: LabImportResult) -> None:
     """The account of every record of a laboratory's file: counts, reasons, and what somebody should look at."""
+    withdrawn = f" + {result.records_withdrawn:,} withdrawn" if result.records_withdrawn else ""
     console.print(
         f"records: {result.records_read:,} read = {result.records_stored:,} stored + {result.records_updated:,} updated"
-        f" + {result.records_unchanged:,} unchanged + {result.records_kept:,} kept"
+        f" + {result.records_unchanged:,} unchanged + {result.records_kept:,} kept{withdrawn}"
         f" + {result.records_rejected:,} rejected",
         soft_wrap=True,
     )

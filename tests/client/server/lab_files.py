@@ -21,6 +21,7 @@ class LabFiles(Base):
         self.lab_import_params: dict[str, str] = {}
         # Why the second record is not stored.
         self.lab_import_rejects = "no_value"
+        self.lab_import_withdraws = 0
 
     def places(self) -> list[Place]:
         return [
@@ -55,7 +56,8 @@ class LabFiles(Base):
         row = self.lab_imports[request.path_params["id"]]
         row.status, row.progress_pct = "succeeded", 100
         result = row.result
-        result.records_read, result.records_stored, result.records_rejected = 2, 1, 1
+        result.records_read, result.records_stored, result.records_rejected = 2 + self.lab_import_withdraws, 1, 1
+        result.records_withdrawn = self.lab_import_withdraws
         result.panels_stored, result.first_date, result.last_date = 1, "2026-11-02", "2026-11-02"
         result.rejected_by_reason[self.lab_import_rejects] = 1
         result.rejections.add(reason=self.lab_import_rejects, message="has no value", place="line 3")
