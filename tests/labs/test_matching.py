@@ -398,6 +398,8 @@ class TestTheDictionary:
             ("Sm Antibody", "U/mL", "anti_smith"),
             ("Polynucléaires neutrophiles", "%", "neutrophils_pct"),
             ("Polynucléaires neutrophiles", "G/L", "neutrophils_absolute"),
+            ("%", "%", "nothing"),
+            ("Percent", "%", "nothing"),
             # Of one quantity, and of another size.
             ("Cr", "ug/L", "chromium"),
             ("Cr", "mg/dL", "creatinine"),
@@ -439,9 +441,10 @@ class TestTheDictionary:
     )
     def test_names_as_laboratories_print_them(self, name: str, unit: str, slug: str | None) -> None:
         found = self.index().match(Row(name, unit))
-        assert (found.slug, bool(found.candidates)) == (slug, slug is None)
-        if slug and not catalogue().markers[slug].is_qualitative:
-            assert units_of(slug).read(unit)
+        # None that is sure, of these; or none at all.
+        assert (found.slug or ("nothing" if not found.candidates else None)) == slug
+        if found.slug and not catalogue().markers[found.slug].is_qualitative:
+            assert units_of(found.slug).read(unit)
 
     @pytest.mark.parametrize("slug", list(catalogue().markers))
     def test_every_loinc_of_a_marker_is_its(self, slug: str) -> None:

@@ -93,7 +93,11 @@ class MarkerIndex:
             entry = self._entries[slug]
             for text in marker.names():
                 name = name_of(text)
-                exact[plain(text)][slug] = keys[name.key][slug] = squeezed[name.squeezed][slug] = entry
+                exact[plain(text)][slug] = entry
+                if SHARE_OR_NUMBER.keys() >= set(name.words):
+                    # PCT is a name as it is written, and as a word a per cent sign.
+                    continue
+                keys[name.key][slug] = squeezed[name.squeezed][slug] = entry
                 family, kind = _family(name)
                 # A name that says neither is asked for by those that do not say it either.
                 families[family, kind][slug] = families[family, ""][slug] = entry
