@@ -1,6 +1,7 @@
 """Reading what comes from outside where it can do no harm: in a process that has limits, and is ended at them."""
 
 import asyncio
+import ctypes
 import json
 import os
 import resource
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 # What a Python and a Tesseract need to start. The worker's secrets are not among it.
 _INHERITED = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "TESSDATA_PREFIX")
 _READ_BYTES = 2**18
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class Limits(NamedTuple):
@@ -73,7 +76,17 @@ async def _read(answer: asyncio.StreamReader, most: int) -> bytes:
 
 
 def confine(memory_bytes: str, seconds: str) -> None:
-    """Takes the limits upon this process, as they are given on the command line."""
+    """Takes the limits upon this process and those that it starts, as they are given on the command line.
+
+    Memory and processor time are limits of each of them.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    die_with_parent()
+
+
+def die_with_parent() -> None:
+    """Has this process end when the one that started it ends, however that does: where Linux is."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

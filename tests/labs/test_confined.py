@@ -1,18 +1,21 @@
 """What a process that reads files from outside is given."""
 
 import asyncio
+import os
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from services.labs.confined import Limits, confined
+from services.labs.confined import LimitReachedError, Limits, confined
+
+LIMITS = Limits(memory_bytes=1 << 29, processor_seconds=20)
 
 
 async def test_a_confined_process_knows_none_of_the_workers_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITALIS_DATABASE_URL", "postgresql://labs:secret@127.0.0.1/labs")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    names = await confined("tests.labs.environment", Limits(memory_bytes=1 << 29, processor_seconds=20))
+    names = await confined("tests.labs.environment", LIMITS)
     assert "PATH" in names
     assert not {"VITALIS_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"} & set(names)
 
@@ -39,3 +42,19 @@ async def test_what_a_confined_process_has_started_ends_with_it(tmp_path: Path) 
             await work
         while is_running(process_id):
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("ending", ["waits", "killed"])
+async def test_it_ends_with_it_however_that_ends(tmp_path: Path, ending: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Read to its end once nobody holds it any more.
+    held = asyncio.create_task(asyncio.wait_for(asyncio.to_thread(pipe.read_bytes), 30))
+    with pytest.raises(LimitReachedError):
+        await confined("tests.labs.forking", LIMITS._replace(processor_seconds=1), str(pipe), ending)
+    assert await held == b"both are there\n"
+
+
+async def test_limits_hold_for_what_a_confined_process_starts() -> None:
+    inherited = await confined("tests.labs.limits", LIMITS)
+    assert inherited == {"memory_bytes": LIMITS.memory_bytes, "processor_seconds": LIMITS.processor_seconds}

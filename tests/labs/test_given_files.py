@@ -19,8 +19,6 @@ from services.labs.matching.index import marker_index
 from services.labs.units import UnitRefused, units_of
 from tests.harness import Running
 from tests.labs.conftest import As
-from tests.labs.documents.printed import lines
-from tests.labs.documents.uploaded import read, values_of
 from tests.labs.interchange.importing import counts, imported, markers, panels
 from vitalis.labs.v1 import panels_pb2
 
@@ -110,52 +108,6 @@ async def test_csv_with_every_field_of_every_row(labs: Running, ada: As, file: s
             slug,
             float(row["source_reference_range"].split("-")[0]),
         )
-
-
-LABCORP = """
-wbc 6.2 3.4 10.8|rbc 4.85 4.14 5.80|hemoglobin 14.0 13.0 17.7|hematocrit 41.4 37.5 51.0|mcv 85 79 97|mch 28.9 26.6 33.0
-mchc 33.8 31.5 35.7|rdw 12.2 11.6 15.4|platelets 225 150 450|neutrophils_pct 52|lymphocytes_pct 33|monocytes_pct 11
-eosinophils_pct 3|basophils_pct 1|neutrophils_absolute 3.2 1.4 7.0|lymphocytes_absolute 2.0 0.7 3.1
-monocytes_absolute 0.7 0.1 0.9|eosinophils_absolute 0.2 0.0 0.4|basophils_absolute 0.1 0.0 0.2
-immature_granulocytes_pct 0|immature_granulocytes_absolute 0.0 0.0 0.1|estradiol 18.0 7.6 42.6
-"""
-TEXTS = {
-    "labcorp.txt": ("labcorp", "2023-05-19", LABCORP.strip().replace("\n", "|")),
-    "labcorp_flags.txt": (
-        "labcorp",
-        "2023-06-12",
-        "glucose 145 70 99|creatinine 0.8 0.7 1.3|bun 18 7 20|sodium 142 136 145",
-    ),
-    "mychart_renal.txt": ("mychart", "2025-04-10", "creatinine 0.72 0.50 0.90|bun 15 7 25|calcium 9.4 8.5 10.5"),
-    "quest.txt": (
-        "quest",
-        "2023-05-19",
-        "cholesterol_total 170 - 200|hdl_cholesterol 45 40 -|ldl_cholesterol 105 - 100|triglycerides 100 - 150",
-    ),
-}
-
-
-@pytest.mark.parametrize("file", TEXTS)
-async def test_a_report_s_text_as_a_pdf(labs: Running, ada: As, tmp_path: Path, file: str) -> None:
-    layout, day, printed = TEXTS[file]
-    text = (GIVEN / "report-text" / file).read_text(encoding="utf-8")
-    document = await read(labs, ada, lines(tmp_path / "report.pdf", text.splitlines()).read_bytes())
-    assert (document.parse_status, document.layout, document.report_header.collected_date) == (
-        "needs_review",
-        layout,
-        day,
-    )
-    values = {value.biomarker: value for value in await values_of(ada, document.id)}
-    assert [f"{slug} {value.value}" for slug, value in values.items()] == [
-        " ".join(row.split()[:2]) for row in printed.split("|")
-    ]
-    for row in printed.split("|"):
-        slug, _, *ends = row.split()
-        numbers = [Decimal(end) for end in ends if end != "-"]
-        said = values[slug].ref_range_text
-        assert all(str(number) in said for number in numbers), (slug, said)
-        assert values[slug].unit
-    assert values.get("glucose", values[printed.split()[0]]).flag == ("High" if "glucose" in values else "")
 
 
 def known(marker: dict[str, Any]) -> str | None:

@@ -7,45 +7,49 @@ lines are read; another one is another entry of `LAYOUTS`.
 from __future__ import annotations
 
 import re
-from calendar import month_abbr
-from collections.abc import Callable, Sequence
-from copy import copy
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import date
 
-from services.labs.documents.pages import Line, columns
-from services.labs.documents.rows import NUMBER, read_row
-from services.labs.reports import Result, parse_moment
-from services.labs.values import read_flag, read_range
+from services.labs.documents.headers import Header
+from services.labs.documents.pages import Line, Word, columns, text_of
+from services.labs.documents.rows import NUMBER, Row, begins_with_value, is_range, read_row
+from services.labs.documents.skew import Box
+from services.labs.documents.vocabulary import (
+    COLUMN_TITLES,
+    INTERPRETATIONS,
+    PREVIOUS_TITLES,
+    QUALIFIERS,
+    RESULT_TITLES,
+    RESULT_WORDS,
+)
+from services.labs.reports import Result
+from services.labs.values import read_flag, read_range, read_result
 
 # How far a value is believed before anybody has looked at it.
 KNOWN_LAYOUT = 0.98
 ANY_TABLE = 0.9
 WITHOUT_UNIT = 0.15
 WITHOUT_RANGE = 0.05
+# Of what could be read in another way too, or contradicts itself; below what is sure enough (review.py).
+UNSURE = 0.6
+LONGEST_HEADING = 60
+CARD_RANGE = re.compile(r"(?:normal|reference|standard) (?:range|value)s?\s*:\s*(.+)$", re.I)
+# A name that goes on in the next line says so by its end.
+GOES_ON = re.compile(r"(?:[,(/&-]|\b(?:with|and|of|und|mit|et|avec|de|y|con))$", re.I)
+# Names that begin small, and are whole: fT3, eGFR, pH, hs-CRP.
+BEGINS_SMALL = re.compile(r"[a-zµαβγ]{1,4}[A-Z0-9-]")
+CONTINUED = frozenset({"(continued)", "(cont.)", "(cont)", "(fortsetzung)", "(suite)", "(continuación)"})
+# How far a line is from the next one at the most, in heights of its words.
+LINES_APART = 3.0
+# How far below its beginning the rest of a name may be indented, in points.
+MOST_INDENTED = 30.0
 
-COLLECTED = re.compile(
-    r"\b(?:date collected|collection date|collected(?: on| date)?|entnahme(?:datum)?|abnahme)\b:?", re.I
-)
-REPORTED = re.compile(r"\b(?:date reported|report(?:ed)? date|reported(?: on)?|befunddatum)\b:?", re.I)
-PROVIDER = re.compile(r"\b(?:authorizing provider|ordering (?:provider|physician)|ordered by)\s*:\s*(.+)$", re.I)
-LABORATORY = re.compile(r"\b(?:resulting lab|performing lab(?:oratory)?|laboratory|labor)\s*:\s*(.+)$", re.I)
-COLUMN_TITLES = frozenset(
-    re.findall(
-        r"\S+",
-        """
-        test tests analyte name result results value flag units unit reference range interval current previous and date
-        lab in out of untersuchung ergebnis einheit referenzbereich wert
-        """,
-    )
-)
-NORMAL_RANGE = re.compile(r"(?:normal|reference) (?:range|value)\s*:\s*(.+)$", re.I)
-MONTHS = {name.lower(): number for number, name in enumerate(month_abbr) if name}
-NUMERIC_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
-DOTTED_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
-NAMED_DATE = re.compile(r"([A-Za-z]{3})[a-z]*\.? (\d{1,2}),? (\d{4})")
-ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-CLOCK = re.compile(r",?\s*(?:at\s+)?(\d{1,2}):(\d\d)(?::\d\d)?\s*([AP]M)?\b", re.IGNORECASE)
+
+# A line's text, and how far it is from the top of its page, in points.
+Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Reading:
 
     result: Result
     page: int
-    box: tuple[float, float, float, float]
+    box: Box
     confidence: float
 
 
@@ -63,62 +67,103 @@ class Reader:
     """What has been read so far; tables and their headings go on over the pages."""
 
     layout: Layout
+    # What stands in the same place on several pages says what they are, and is no heading.
+    repeated: frozenset[Place] = frozenset()
     readings: list[Reading] = field(default_factory=list)
-    lab_name: str = ""
-    lab_provider: str = ""
-    collected: date | None = None
-    reported: date | None = None
+    header: Header = field(default_factory=Header)
     heading: str = ""
-    _pending: str = ""
+    # A line that may be a heading, a name, or the beginning of one.
+    _pending: Line | None = None
+    _titles: list[tuple[Word, ...]] = field(default_factory=list)
 
-    def add(self, result: Result, line: Line) -> None:
-        doubt = (0 if result.unit else WITHOUT_UNIT) + (0 if result.reference_range else WITHOUT_RANGE)
-        confidence = round(max(0.0, (self.layout.confidence - doubt) * line.confidence), 2)
-        self.readings.append(Reading(result, line.page, line.box, confidence))
+    @property
+    def lab_name(self) -> str:
+        return self.layout.lab_name or self.header.laboratory
 
-    def take_header(self, text: str) -> bool:
-        """Whether the line says when, where or for whom the report was made."""
-        found = False
-        if match := LABORATORY.search(text):
-            self.lab_name, found = match[1].strip(), True
-        if match := PROVIDER.search(text):
-            self.lab_provider, found = match[1].strip(), True
-        for pattern, name in ((COLLECTED, "collected"), (REPORTED, "reported")):
-            if match := pattern.search(text):
-                found = True
-                if getattr(self, name) is None:
-                    setattr(self, name, self.layout.read_date(text[match.end() :]))
-        return found
+    @property
+    def lab_provider(self) -> str:
+        return self.header.provider
+
+    @property
+    def collected(self) -> date | None:
+        return self.header.date_of("collected")
+
+    @property
+    def reported(self) -> date | None:
+        return self.header.date_of("reported")
 
     def read_table(self, lines: Sequence[Line]) -> None:
-        """Rows, each on a line; what stands above them and is none is what they are called together."""
-        for line in lines:
-            text = line.text
-            row = read_row(text)
-            if row is None:
-                self._note(text)
-                continue
-            name = row.name
-            if self._pending:
-                # A name too long for its column goes on in the next line.
-                if name[0] in "(,/" or name[0].islower():
-                    name = f"{self._pending} {name}"
-                else:
-                    self.heading = self._pending
-                self._pending = ""
-            place = f"page {line.page}, “{name}”"
-            self.add(
-                Result(place, name, row.value, row.unit, row.reference_range, row.flag, sub_panel=self.heading), line
-            )
+        """Rows; what stands above them and is none is what they are called together."""
+        at = 0
+        while at < len(lines):
+            used = self._read_row(lines, at)
+            if not used:
+                self._note(lines[at], lines[at + 1] if at + 1 < len(lines) else None)
+            at += used or 1
 
-    def _note(self, text: str) -> None:
+    def _read_row(self, lines: Sequence[Line], at: int) -> int:
+        """How many lines are a row: it, its range and the rest of its name may stand below each other."""
+        line, pending = lines[at], self._pending.text if self._pending else ""
+        text = _without(self._titles, line)
+        row, above = read_row(text) or read_row(line.row), ""
+        below = lines[at + 1].row if at + 1 < len(lines) else ""
+        used = 1
+        if row is None and self._pending and _is_right_above(self._pending, line) and begins_with_value(text):
+            text, above = f"{pending}\t{text}", pending
+            row = read_row(text)
+        if is_range(below) and (row is None or not row.reference_range) and (whole := read_row(f"{text}\t{below}")):
+            row, used = whole, 2
+        if row is None:
+            return 0
+        name = row.name
+        if pending and not above:
+            if _is_rest(name) or GOES_ON.search(pending):
+                name = f"{pending} {name}"
+            else:
+                self.heading = pending
+        self._pending = None
+        if at + used < len(lines) and _goes_on_in(line, lines[at + used]):
+            name = f"{name} {lines[at + used].text}"
+            used += 1
+        self._add(name, row, lines[at : at + used])
+        return used
+
+    def _add(self, name: str, row: Row, lines: Sequence[Line]) -> None:
+        place = f"page {lines[0].page}, “{name}”"
+        result = Result(place, name, row.value, row.unit, row.reference_range, row.flag, sub_panel=self.heading)
+        self.add(result, lines, sure=row.sure)
+
+    def add(self, result: Result, lines: Sequence[Line], *, sure: bool = True) -> None:
+        doubt = (0 if result.unit else WITHOUT_UNIT) + (0 if result.reference_range else WITHOUT_RANGE)
+        seen = min(line.confidence for line in lines)
+        confidence = max(0.0, (self.layout.confidence - doubt) * seen)
+        if not sure or _contradicts_itself(result) or (seen < 1 and _may_be_misread(result)):
+            confidence = min(confidence, UNSURE)
+        lefts, tops, rights, bottoms = zip(*(line.place for line in lines), strict=True)
+        box = (min(lefts), min(tops), max(rights), max(bottoms))
+        self.readings.append(Reading(result, lines[0].page, box, round(confidence, 2)))
+
+    def _note(self, line: Line, below: Line | None) -> None:
+        text = line.text
         words = {word.strip(".:,").lower() for word in text.split()}
-        if self.take_header(text) or words <= COLUMN_TITLES or (self.lab_name and self.layout.mark.search(text)):
+        if words <= COLUMN_TITLES:
+            if len(line.cells) > 1:
+                self._titles = _titles_of(line)
+            return
+        if self.header.take(line, below) or _place(line) in self.repeated or self._is_letterhead(text):
             return
         is_heading = (
-            len(text) <= 60 and text[0].isupper() and not text.endswith((".", ":")) and not any(map(str.isdigit, text))
+            len(text) <= LONGEST_HEADING
+            and text[0].isupper()
+            and ":" not in text
+            and not text.endswith(".")
+            and not any(map(str.isdigit, text))
+            and not words <= INTERPRETATIONS | COLUMN_TITLES
         )
-        self._pending = text if is_heading else ""
+        self._pending = line if is_heading else None
+
+    def _is_letterhead(self, text: str) -> bool:
+        return bool(self.layout.lab_name and self.layout.mark.search(text))
 
     def read_cards(self, lines: Sequence[Line]) -> None:
         """MyChart's cards: a name, its range, the range's ends as a scale, the value."""
@@ -126,37 +171,132 @@ class Reader:
         at = 0
         while at < len(lines):
             text = lines[at].text
-            if match := NORMAL_RANGE.match(text):
+            if match := CARD_RANGE.match(text):
                 at = self._card(before, match[1], lines, at + 1)
                 continue
-            if not self.take_header(text):
+            if not self.header.take(lines[at], lines[at + 1] if at + 1 < len(lines) else None):
                 before = text
             at += 1
 
     def _card(self, name: str, limits: str, lines: Sequence[Line], at: int) -> int:
         """Reads a card from below its range; where the next line to read is."""
         end = at
-        while end < len(lines) and _only_numbers(lines[end].text):
+        while end < len(lines) and _is_on_a_card(lines[end].text):
             end += 1
-        candidates = list(lines[at:end])
-        scale = read_range(limits)
-        ends = [str(bound) for bound in (scale.low, scale.high) if bound is not None]
-        # The range's ends are drawn as a scale above the value, which may happen to be one of them.
-        if candidates and (len(candidates) > 1 or len(ends) == 2) and candidates[0].text.split() == ends:
-            del candidates[0]
-        if not candidates:
-            return end
-        line = candidates[-1]
-        value, *rest = [word for word in line.text.split() if word.lower() != "value"]
-        flag = " ".join(rest)
-        self.add(Result(f"page {line.page}, “{name}”", name, value, scale.unit, limits, flag), line)
+        read = read_range(limits)
+        ends = [str(bound) for bound in (read.low, read.high) if bound is not None]
+        candidates = [line for line in lines[at:end] if line.text.lower() != "value"]
+        # The range's ends are drawn as a scale beside the value, which may happen to be one of them.
+        scales = [line for line in candidates if line.text.split() == ends]
+        sure = True
+        if scales and (len(candidates) > 1 or len(ends) == 2):
+            candidates.remove(scales[0])
+        elif scales:
+            sure = False
+        if name and candidates:
+            line = candidates[-1]
+            value, *rest = [word for word in line.text.split() if word.lower() != "value"]
+            unit = " ".join(word for word in rest if not read_flag(word)) or read.unit
+            flag = " ".join(word for word in rest if read_flag(word))
+            result = Result(f"page {line.page}, “{name}”", name, value, unit, limits, flag)
+            self.add(result, [line], sure=sure and len(candidates) == 1)
         return end
 
 
-def _only_numbers(text: str) -> bool:
-    """Whether a line has numbers, with a flag perhaps, and nothing else."""
+def _is_on_a_card(text: str) -> bool:
+    """Whether a line is a result or a scale, with a flag perhaps, and nothing else."""
     words = [word for word in text.split() if word.lower() != "value" and not read_flag(word)]
-    return bool(words) and all(NUMBER.fullmatch(word) for word in words)
+    if not words:
+        return text.lower() == "value"
+    if words[0].lower() in RESULT_WORDS:
+        return len(words) == 1
+    return bool(NUMBER.fullmatch(words[0])) and (
+        all(NUMBER.fullmatch(word) for word in words) or read_result(" ".join(words)).unit != ""
+    )
+
+
+def _place(line: Line) -> Place:
+    return line.text, round(line.box[1])
+
+
+def _titles_of(line: Line) -> list[tuple[Word, ...]]:
+    """The titles of a table's columns, if one of them says that what stands below was measured before."""
+    titles: list[tuple[Word, ...]] = []
+    for cell in line.cells:
+        # Titles stand closer to each other than what is below them.
+        begins = next((at for at, word in enumerate(cell) if _plain(word) in PREVIOUS_TITLES), 0)
+        titles += [part for part in (cell[:begins], cell[begins:]) if part]
+    before = [title for title in titles if _is_previous(title)]
+    now = [
+        title for title in titles if not _is_previous(title) and any(_plain(word) in RESULT_TITLES for word in title)
+    ]
+    return titles if before and now else []
+
+
+def _plain(word: Word) -> str:
+    return word.text.strip(".:,").lower()
+
+
+def _is_previous(title: Sequence[Word]) -> bool:
+    return _plain(title[0]) in PREVIOUS_TITLES
+
+
+def _without(titles: Sequence[Sequence[Word]], line: Line) -> str:
+    """The line's row without what stands in the column of previous results."""
+    if not titles:
+        return line.row
+
+    def title(cell: Sequence[Word]) -> Sequence[Word]:
+        return min(titles, key=lambda title: _apart(title, cell))
+
+    return "\t".join(text_of(cell) for cell in line.cells if not _is_previous(title(cell)))
+
+
+def _apart(title: Sequence[Word], cell: Sequence[Word]) -> float:
+    """How far a cell is from standing under a title, on its left, on its right or in its middle."""
+    left, right = title[0].x0 - cell[0].x0, title[-1].x1 - cell[-1].x1
+    return min(abs(left), abs(right), abs(left + right) / 2)
+
+
+def _is_right_above(line: Line, below: Line) -> bool:
+    height = line.box[3] - line.box[1]
+    return line.page == below.page and 0 < below.box[1] - line.box[1] < LINES_APART * height
+
+
+def _is_rest(name: str) -> bool:
+    """Whether a name is the rest of one that began above it."""
+    return name[0] in "(,/" or (name[0].islower() and not BEGINS_SMALL.match(name))
+
+
+def _goes_on_in(line: Line, below: Line) -> bool:
+    """Whether the next line is the rest of the line's name."""
+    text = below.text
+    if abs(below.box[0] - line.box[0]) > MOST_INDENTED or text.lower() in CONTINUED:
+        return False
+    words = text.split()
+    if text[-1] == ")" and (text[0] == "(" or words[-1].strip("()").lower() in QUALIFIERS):
+        return len(text) <= LONGEST_HEADING and not any(map(str.isdigit, text))
+    return all(word.strip(",()").lower() in QUALIFIERS for word in words)
+
+
+def _contradicts_itself(result: Result) -> bool:
+    """Whether the flag says that it is too high or too low where the range says that it is not."""
+    flag, read = read_flag(result.flag), read_result(result.value)
+    limits = read_range(result.reference_range)
+    if flag not in ("H", "HH", "L", "LL") or read.number is None or read.comparator:
+        return False
+    bound = limits.high if flag[0] == "H" else limits.low
+    return limits.contains(read.number) is True and bound != read.number
+
+
+def _may_be_misread(result: Result) -> bool:
+    """Whether a recognised number may have lost its decimal sign: its range has one, and it is far out of it."""
+    read, limits = read_result(result.value), read_range(result.reference_range)
+    ends = [bound for bound in (limits.low, limits.high) if bound is not None]
+    if read.number is None or not ends:
+        return False
+    lost = all("." in str(bound) for bound in ends) and "." not in str(read.number)
+    return lost or (limits.contains(read.number) is False and not read_flag(result.flag))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,33 +311,6 @@ class Layout:
     # Whether 05/06/2023 is in May; None where that is not known.
     month_first: bool | None = None
     confidence: float = KNOWN_LAYOUT
-
-    def read_date(self, text: str) -> date | None:
-        """The first date in a text, with its time if one stands behind it; None if there is none that is certain."""
-        if match := ISO_DATE.search(text):
-            year, month, day = match[0].split("-")
-        elif match := NAMED_DATE.search(text):
-            name, day, year = match.groups()
-            month = str(MONTHS.get(name.lower(), 0))
-        elif match := DOTTED_DATE.search(text):
-            day, month, year = match.groups()
-        elif (match := NUMERIC_DATE.search(text)) and self.month_first is not None:
-            first, second, year = match.groups()
-            month, day = (first, second) if self.month_first else (second, first)
-        else:
-            return None
-        return parse_moment(f"{year}-{int(month):02}-{int(day):02}{_time_behind(text[match.end() :])}")
-
-
-def _time_behind(text: str) -> str:
-    """`T14:30` for " 2:30 PM", "" for no time."""
-    match = CLOCK.match(text)
-    if not match:
-        return ""
-    hour, minute, half = int(match[1]), match[2], (match[3] or "").upper()
-    if half:
-        hour = hour % 12 + (12 if half == "PM" else 0)
-    return f"T{hour:02}:{minute}"
 
 
 LAYOUTS = (
@@ -229,12 +342,24 @@ def layout_of(text: str) -> Layout:
 def read_pages(pages: Sequence[tuple[Sequence[Line], float]]) -> Reader:
     """What the pages say; each is its lines and its width."""
     layout = layout_of("\n".join(line.text for lines, _ in pages for line in lines))
-    reader = Reader(layout, lab_name=layout.lab_name)
+    on_pages = Counter(place for lines, _ in pages for place in set(map(_place, lines)))
+    repeated = frozenset(place for place, count in on_pages.items() if count > 1)
+    reader = Reader(layout, repeated, header=Header(layout.month_first))
     for lines, width in pages:
-        ways = [copy(reader) for _ in columns(lines, width)]
-        for way, set_so in zip(ways, columns(lines, width), strict=True):
-            way.readings = list(reader.readings)
+        ways = []
+        for set_so in columns(lines, width):
+            way = replace(reader, readings=list(reader.readings), header=deepcopy(reader.header))
             layout.read(way, set_so)
-        # A page is set in the way in which most of it makes sense; in one column where that is as good.
-        reader = max(ways, key=lambda way: len(way.readings))
+            ways.append(way)
+        # A page is set in two columns where all that is sure in one makes sense in them too, and more does.
+        best, *split = ways
+        sure = _fields(reading for reading in best.readings if reading.confidence > UNSURE)
+        reader = max(
+            (best, *(way for way in split if sure <= _fields(way.readings))), key=lambda way: len(way.readings)
+        )
     return reader
+
+
+def _fields(readings: Iterable[Reading]) -> set[tuple[str, ...]]:
+    found = (reading.result for reading in readings)
+    return {(one.name, one.value, one.unit, one.reference_range, one.flag) for one in found}

@@ -5,14 +5,19 @@ read, and whoever understands the lines says which of them made sense.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
+
+from services.labs.documents.skew import Box, Turned
 
 # Points (1/72 inch). Words whose middles are closer than this stand on one line.
 LINE_TOLERANCE = 3.0
 # A gutter between columns of text is wider than any gap between words.
 LEAST_GUTTER = 9.0
+# So is the gap between two cells of a table, in heights of the words beside it.
+LEAST_CELL_GAP = 0.6
 # Titles may cross a gutter; in a page of one column nearly every line does.
 MOST_CROSSING = 0.34
 
@@ -31,17 +36,34 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Words that stand beside each other. `page` counts from 1."""
+    """Words that stand beside each other. `page` counts from 1; `turned` is how it was turned for them to be level."""
 
     page: int
     words: tuple[Word, ...]
+    turned: Turned | None = None
 
     @property
     def text(self) -> str:
-        return " ".join(word.text for word in self.words)
+        return text_of(self.words)
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
+    def cells(self) -> list[tuple[Word, ...]]:
+        """The words in groups that stand apart, as the cells of a table do."""
+        height = median(word.bottom - word.top for word in self.words)
+        cells = [[self.words[0]]]
+        for left, right in pairwise(self.words):
+            if right.x0 - left.x1 > LEAST_CELL_GAP * height:
+                cells.append([])
+            cells[-1].append(right)
+        return [tuple(cell) for cell in cells]
+
+    @property
+    def row(self) -> str:
+        """The text with a tab between cells."""
+        return "\t".join(text_of(cell) for cell in self.cells)
+
+    @property
+    def box(self) -> Box:
         """x0, top, x1, bottom."""
         return (
             self.words[0].x0,
@@ -51,8 +73,17 @@ class Line:
         )
 
     @property
+    def place(self) -> Box:
+        """The box on the page as it was uploaded."""
+        return self.turned.back(self.box) if self.turned else self.box
+
+    @property
     def confidence(self) -> float:
         return min(word.confidence for word in self.words)
+
+
+def text_of(words: Iterable[Word]) -> str:
+    return " ".join(word.text for word in words)
 
 
 def lines_of(page: int, words: Iterable[Word]) -> list[Line]:
@@ -110,6 +141,6 @@ def _split(lines: Sequence[Line], gutter: float) -> Iterator[Line]:
             (right, tuple(word for word in line.words if word.x0 >= gutter)),
         ):
             if words:
-                side.append(Line(line.page, words))
+                side.append(replace(line, words=words))
     yield from left
     yield from right

@@ -17,14 +17,15 @@ from typing import Any
 from services.labs.confined import confine
 from services.labs.documents.kinds import HEAD_BYTES, PDF, mime_type_of
 from services.labs.documents.layouts import Reader, read_pages
-from services.labs.documents.pdf import NoOcrError, draw_pages, draw_picture, read_pdf, read_picture
+from services.labs.documents.ocr import NoOcrError, read_pictures
+from services.labs.documents.pdf import draw_pages, draw_picture, read_pdf
 from services.labs.reports import UnreadableReportError
 
 
 def parse(path: Path) -> dict[str, Any]:
     """What a PDF, PNG, JPEG or TIFF says: `status` is read, no_ocr or unreadable, with a `reason`."""
     try:
-        pages = list(read_pdf(path)) if _is_pdf(path) else [(read_picture(path), 0.0)]
+        pages = list(read_pdf(path) if _is_pdf(path) else read_pictures(path))
     except NoOcrError:
         return {"status": "no_ocr", "reason": "the document is a picture, and text recognition is not installed"}
     except UnreadableReportError as error:

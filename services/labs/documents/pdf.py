@@ -1,9 +1,5 @@
 """The words of a PDF's pages: its own text, or what Tesseract recognises where a page is a picture."""
 
-import csv
-import io
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,28 +10,16 @@ from pdfplumber.page import Page
 from pdfplumber.utils.exceptions import PdfminerException
 from PIL import Image
 
+from services.labs.documents.ocr import MAX_SIDE_POINTS, OCR_DPI, NoOcrError, recognised
 from services.labs.documents.pages import Line, Word, lines_of
 from services.labs.reports import UnreadableReportError
 
 MAX_PAGES = 200
 # A page of print has some thousands of characters; one with more is made to be slow.
 MAX_CHARACTERS_ON_PAGE = 50_000
-# Dots per inch at which Tesseract reads print best; points are 72 to the inch.
-OCR_DPI = 300
-OCR_SECONDS = 60
 # What somebody who looks at a page can read, and how many pages they are shown.
 DRAWN_DPI = 150
 MOST_DRAWN = 20
-# Letter and A4 are below; what a page claims to be above that is drawn smaller.
-MAX_SIDE_POINTS = 1500
-
-
-class NoOcrError(Exception):
-    """The document is a picture, and Tesseract is not installed."""
-
-
-def has_ocr() -> bool:
-    return shutil.which("tesseract") is not None
 
 
 def read_pdf(path: Path) -> Iterator[tuple[list[Line], float]]:
@@ -47,8 +31,9 @@ def read_pdf(path: Path) -> Iterator[tuple[list[Line], float]]:
             for page in pdf.pages:
                 words = _words(page)
                 if not words and page.images:
-                    words = _recognised(path, page)
-                yield lines_of(page.page_number, words), float(page.width)
+                    yield _recognised(path, page)
+                else:
+                    yield lines_of(page.page_number, words), float(page.width)
                 page.close()
     except (UnreadableReportError, NoOcrError):
         raise
@@ -63,11 +48,6 @@ def read_pdf(path: Path) -> Iterator[tuple[list[Line], float]]:
         raise UnreadableReportError("the document is damaged, or no PDF") from None
 
 
-def read_picture(path: Path) -> list[Line]:
-    """The lines of a photographed or scanned page. Raises UnreadableReportError and NoOcrError."""
-    return lines_of(1, _ocr(path, 1.0))
-
-
 def _words(page: Page) -> list[Word]:
     if len(page.chars) > MAX_CHARACTERS_ON_PAGE:
         raise UnreadableReportError(f"page {page.page_number} has more text than a page can hold")
@@ -77,42 +57,15 @@ def _words(page: Page) -> list[Word]:
     ]
 
 
-def _recognised(path: Path, page: Page) -> list[Word]:
-    if not has_ocr():
-        raise NoOcrError
-    scale = min(OCR_DPI / 72, OCR_DPI / 72 * MAX_SIDE_POINTS / max(float(page.width), float(page.height)))
+def _recognised(path: Path, page: Page) -> tuple[list[Line], float]:
+    """The lines and the width of a page that is a picture, as somebody sees it."""
+    scale = OCR_DPI / 72 * min(1.0, MAX_SIDE_POINTS / max(float(page.width), float(page.height)))
     document = pypdfium2.PdfDocument(path)
     try:
-        picture = document[page.page_number - 1].render(scale=scale).to_pil()
+        picture = document[page.page_number - 1].render(scale=scale, grayscale=True).to_pil()
     finally:
         document.close()
-    file = path.with_name(f"{path.name}.{page.page_number}.png")
-    try:
-        picture.save(file)
-        return list(_ocr(file, scale))
-    finally:
-        file.unlink(missing_ok=True)
-
-
-def _ocr(picture: Path, scale: float) -> Iterator[Word]:
-    """The words that Tesseract finds; `scale` is how many dots a point has."""
-    if not has_ocr():
-        raise NoOcrError
-    try:
-        done = subprocess.run(
-            ["tesseract", picture, "stdout", "--psm", "6", "tsv"],
-            capture_output=True,
-            timeout=OCR_SECONDS,
-            check=True,
-            text=True,
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        raise UnreadableReportError("the picture cannot be read") from None
-    for row in csv.DictReader(io.StringIO(done.stdout), delimiter="\t", quoting=csv.QUOTE_NONE):
-        text = (row["text"] or "").strip()
-        if text and float(row["conf"]) >= 0:
-            left, top, width, height = (int(row[name]) / scale for name in ("left", "top", "width", "height"))
-            yield Word(text, left, top, left + width, top + height, float(row["conf"]) / 100)
+    return recognised(picture, page.page_number, 1 / scale, path.parent)
 
 
 def draw_pages(path: Path, folder: Path) -> int:

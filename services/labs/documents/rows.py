@@ -3,41 +3,55 @@
 No column has to be where it was: what a word is, it says itself. A row is
 believed only if nothing of it is left over, and if a unit, a reference range
 or a flag stands beside the result; so addresses and page numbers are none.
+Where cells stand apart (a tab), a name ends at one's end if it can.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
+from services.labs.documents.vocabulary import (
+    DECISIVE,
+    INTERPRETATIONS,
+    NO_NAMES,
+    NO_RANGES,
+    NUMBERED,
+    RESULT_PHRASES,
+    RESULT_WORDS,
+    VERDICTS,
+    WHOSE,
+)
 from services.labs.units import is_unit
 from services.labs.values import NoResult, read_flag, read_range, read_result
 
-DATE = re.compile(r"\d{1,2}/\d{1,2}/\d{2,4}|\d{4}-\d\d-\d\d|\d{1,2}\.\d{1,2}\.\d{2,4}")
-NUMBER = re.compile(r"[<>≤≥]?=?[+-]?\d[\d.,]*[*!]?")
+DATE = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}-\d\d-\d\d")
+NUMBER = re.compile(r"[<>≤≥]?=?[+-]?\d[\d.,']*")
 # A comparator that stands apart from its number, or is spelled out: "< 5.0", "> OR = 60".
 APART = re.compile(r"([<>≤≥])\s*(?:(?:OR\s*)?(=))?\s*(?=\d)", re.IGNORECASE)
-CAPTION = re.compile(r"\b(?:Reference|Ref\.?|Normal)\s+(?:Range|Interval)\s*:?\s*", re.IGNORECASE)
-# LabCorp prints the site that did a test behind its name or at the end of the line.
-LAB_CODE = re.compile(r"0\d|[A-Z]{2}")
-# Results that are no numbers.
-WORDS = frozenset(
-    re.findall(
-        r"\S+",
-        """
-        negative positive reactive nonreactive non-reactive detected undetected trace clear cloudy yellow straw amber
-        normal abnormal none rare few moderate many present absent immune nonimmune equivocal indeterminate
-        negativ positiv nachweisbar
-        """,
-    )
-)
-PHRASES = frozenset({"not detected", "none seen", "none detected", "non reactive", "not immune", "dark yellow"})
-VERDICTS = frozenset({"optimal", "desirable", "borderline", "normal"})
-# What stands before numbers that nobody measured.
-NO_NAMES = re.compile(
-    r"(age|alter|dob|date|datum|page|seite|phone|tel|fax|account|acct|patient|specimen|collected|received|reported|order"
-    r"|id|zip|npi|clia|report|printed|room|suite|control)\b|.*\b(id|no|nr|number|phone|fax)\.?:?$",
+CAPTION = re.compile(
+    r"\b(?:(?:Reference|Ref\.?|Normal|Standard)\s+(?:Range|Interval|Values?)|Referenzbereich|Normbereich|Normal(?:wert)?"
+    r"|Valeurs?\s+de\s+r[ée]f[ée]rence|Valeurs\s+usuelles|Valores\s+de\s+referencia|Range|Referencia|Referenz)\s*:\s*"
+    r"|\b(?:Reference|Ref\.?|Normal)\s+(?:Range|Interval)\s+",
     re.IGNORECASE,
 )
+_FLAG = r"HH?|LL?|\((?:HH?|LL?|A)\)|\[(?:HH?|LL?|A)\]|\*+|!+|↑+|↓+"
+# A flag that touches its number: `145H`, `3.1(L)`, `*9.2`.
+_FLAGGED = re.compile(rf"(?P<before>{_FLAG})?(?P<value>[<>≤≥]?=?[+-]?\d[\d.,']*)(?P<behind>{_FLAG})?")
+_WITH_UNIT = re.compile(r"(?P<value>[<>≤≥]?=?[+-]?\d(?:[\d.,]*\d)?)(?P<unit>[^\d.,\s].*)")
+_TITER = re.compile(r"[<>≤≥]?=?1:\d{1,5}|[1-4]\+")
+_TITER_RANGE = re.compile(r"[<≤]=?1:\d{1,5}")
+# A count of what is seen in a field of the microscope, which a range of such counts stands beside: `0-5 /HPF 0-2 /HPF`.
+_COUNT = re.compile(r"\d{1,3}-\d{1,3}")
+_GROUP = re.compile(r"\d{3}(?:[.,]\d+)?")
+# What is left of `70 - 99` without its end.
+_TO = re.compile(r"\d\s(?:[-–—]|to|bis|à|a)$")
+_LOOKS_LIKE_UNIT = re.compile(r"[^\W_][^\W_.^*]*/[^\W_][^\s:]*")
+_COMPARED = "<>≤≥"
+_SIGNS = re.compile(r"\*+|!+|↑+|↓+")
+# LabCorp prints the site that did a test behind its name or at the end of the line.
+LAB_CODE = re.compile(r"0\d|[A-Z]{2}")
 LONGEST_NAME = 100
 
 
@@ -51,94 +65,335 @@ class Row:
     unit: str = ""
     reference_range: str = ""
     lab_code: str = ""
+    # Whether it can be read in no other way.
+    sure: bool = True
 
 
 def read_row(text: str) -> Row | None:
     """The row that a line is, or None."""
-    words = CAPTION.sub("", APART.sub(r"\1\2", text)).split()
-    for at in range(1, len(words)):
-        name = " ".join(words[:at]).strip(" :.*")
-        if len(name) > LONGEST_NAME:
-            return None
-        for taken in (1, 2):
-            value = " ".join(words[at : at + taken])
-            if _is_value(value) and (row := _beside(name, value, words[at + taken :])):
+    cells = [cell.split() for cell in _without_caption(text).split("\t")]
+    words = [word for cell in cells for word in cell]
+    starts = frozenset(accumulate(map(len, cells)))
+    ends = sorted(range(1, len(words)), key=lambda end: (end not in starts, end))
+    for read in (_value_first, _value_later):
+        for end in ends:
+            row = read(words, end, starts)
+            if row and _is_name(row.name):
                 return row
     return None
 
 
-def _is_value(text: str) -> bool:
-    if NUMBER.fullmatch(text):
-        try:
-            return read_result(text).number is not None
-        except NoResult:
-            return False
-    return text.lower() in (PHRASES if " " in text else WORDS)
+def is_range(text: str) -> bool:
+    """Whether a line is a reference range, with its unit perhaps, and nothing else."""
+    words = _without_caption(text).split()
+    rest = [] if not words else words[_range(words) :]
+    return bool(words) and len(rest) < len(words) and (not rest or _is_unit(rest)) and any(map(str.isdigit, text))
 
 
-def _beside(name: str, value: str, words: Sequence[str]) -> Row | None:
-    """The row, if every word behind its result is something that belongs there."""
-    found = {"flag": "", "unit": "", "reference_range": "", "lab_code": ""}
+def begins_with_value(text: str) -> bool:
+    """Whether a line begins with a result, whose name stands elsewhere."""
+    return next(_values(_without_caption(text).split(), 0), None) is not None
+
+
+def _without_caption(text: str) -> str:
+    return CAPTION.sub("", APART.sub(r"\1\2", text))
+
+
+@dataclass(slots=True)
+class _Beside:
+    """What stands beside a result."""
+
+    flag: str = ""
+    unit: str = ""
+    reference_range: str = ""
+    lab_code: str = ""
+    previous: str = ""
+
+
+def _value_first(words: Sequence[str], end: int, starts: frozenset[int]) -> Row | None:
+    """The row whose name ends there, with the result right behind it."""
+    for value, flag, unit, taken in _values(words, end):
+        found = _beside(words[end + taken :], _Beside(flag=flag, unit=unit))
+        if found is None:
+            continue
+        # A name's own number is easily taken for a result, and the result for a previous one.
+        grouped = taken > 1 and value[0].isdigit()
+        numbered = bool(NUMBERED.fullmatch(words[end - 1])) and words[end].isdigit() and end not in starts
+        if numbered and grouped:
+            continue
+        known = end in starts or not (grouped or numbered or (found.previous and len(starts) > 1))
+        whole = end in starts and end + taken in starts
+        return _named(words[:end], value, found, sure=known, alone=whole and value.lower() in DECISIVE)
+    return None
+
+
+def _value_later(words: Sequence[str], end: int, starts: frozenset[int]) -> Row | None:
+    """The row whose name ends there, with a unit or a range between it and the result."""
+    if _is_number(words[end - 1]) and not (end > 1 and NUMBERED.fullmatch(words[end - 2])):
+        # That is a result already.
+        return None
+    for at in range(end + 1, len(words)):
+        before = _beside(words[end:at], _Beside())
+        if before is None or before.previous or not (before.unit or before.reference_range):
+            continue
+        for value, flag, unit, taken in _values(words, at):
+            if (flag and before.flag) or (unit and before.unit):
+                continue
+            known = replace(before, flag=before.flag or flag, unit=before.unit or unit)
+            if found := _beside(words[at + taken :], known):
+                return _named(words[:end], value, found, sure=True)
+    return None
+
+
+def _values(words: Sequence[str], at: int) -> Iterator[tuple[str, str, str, int]]:
+    """(result, flag, unit, how many words) of each result that could stand there."""
+    for taken in (3, 2):
+        if " ".join(words[at : at + taken]).lower() in RESULT_PHRASES and at + taken <= len(words):
+            yield " ".join(words[at : at + taken]), "", "", taken
+    if at >= len(words):
+        return
+    word = words[at]
+    if word.lower() in RESULT_WORDS or _TITER.fullmatch(word):
+        yield word, "", "", 1
+        return
+    if (found := _FLAGGED.fullmatch(word)) and _is_number(found["value"]):
+        if not (found["before"] and found["behind"]):
+            yield found["value"], (found["before"] or found["behind"] or "").strip("()[]"), "", 1
+        if not found["before"] and not found["behind"] and re.fullmatch(r"[<>]?\d{1,3}", word):
+            group = words[at + 1] if at + 1 < len(words) else ""
+            if _GROUP.fullmatch(group):
+                yield f"{word} {group}", "", "", 2
+    elif not _is_unit([word]) and (found := _WITH_UNIT.fullmatch(word)) and _is_number(found["value"]):
+        if _is_unit([found["unit"]]):
+            yield found["value"], "", found["unit"], 1
+        elif _COUNT.fullmatch(word) and any(_range(words[rest:]) for rest in range(at + 1, len(words))):
+            yield word, "", "", 1
+
+
+def _is_measured(word: str) -> bool:
+    """Whether a word can only be a result or a date, and not be the end of a name, as whole numbers are."""
+    return bool(re.fullmatch(r"[<>≤≥]?\d+[.,]\d+", word)) or bool(re.search(r"\d/\d+/\d", word))
+
+
+def _is_number(text: str) -> bool:
+    if not NUMBER.fullmatch(text):
+        return False
+    try:
+        return read_result(text).number is not None
+    except NoResult:
+        return False
+
+
+def _beside(words: Sequence[str], found: _Beside) -> _Beside | None:
+    """What all of the words are, beside what was found; None if one of them belongs there not."""
     at = 0
     while at < len(words):
         for kind, taken in _possible(words[at:]):
             text = " ".join(words[at : at + taken])
-            if kind == "unit" and found["unit"] and found["reference_range"]:
+            if kind == "unit" and found.unit and found.reference_range:
                 # The range has a unit of its own.
-                found["reference_range"] += f" {text}"
-            elif found.get(kind):
-                continue
-            elif kind in found:
-                found[kind] = text
+                found.reference_range += f" {text}"
+            elif kind in ("unit", "unknown_unit"):
+                if found.unit:
+                    continue
+                found.unit = text.strip("()[]") if text[0] in "([" else text
+            elif kind == "remark":
+                if not (found.unit and found.reference_range):
+                    continue
+            elif kind != "nothing":
+                if getattr(found, kind):
+                    continue
+                setattr(found, kind, text)
             at += taken
             break
         else:
             return None
-    name, _, code = name.rpartition(" ") if re.search(r" 0\d$", name) else (name, "", "")
-    if not (found["unit"] or found["reference_range"] or found["flag"]) or not _is_name(name):
-        return None
-    found["lab_code"] = found["lab_code"] or code
-    return Row(name, value, **found)
+    return found
 
 
-def _is_name(name: str) -> bool:
-    return bool(re.search(r"[^\W\d_]", name)) and not NO_NAMES.match(name)
-
-
-def _possible(words: Sequence[str]) -> list[tuple[str, int]]:
+def _possible(words: Sequence[str]) -> Iterator[tuple[str, int]]:
     """What the first words could be, and how many they are, the likeliest first."""
-    kinds: list[tuple[str, int]] = []
     if taken := _previous(words):
-        kinds.append(("previous", taken))
-    kinds += [("flag", taken) for taken in (2, 1) if taken <= len(words) and _is_flag(words[:taken])]
-    kinds += [("reference_range", taken) for taken in range(1, min(6, len(words)) + 1) if _is_range(words[:taken])][:1]
-    kinds += [("unit", taken) for taken in (3, 2, 1) if taken <= len(words) and is_unit(" ".join(words[:taken]))][:1]
+        yield "previous", taken
+    for taken in (2, 1):
+        if taken <= len(words) and _is_flag(words[:taken]):
+            yield "flag", taken
+    if taken := _range(words):
+        yield "reference_range", taken
+    for taken in (3, 2, 1):
+        if taken <= len(words) and _is_unit(words[:taken]):
+            yield "unit", taken
+            break
+    else:
+        # One that nobody here knows is still no part of anything else.
+        if _LOOKS_LIKE_UNIT.fullmatch(words[0]):
+            yield "unknown_unit", 1
     if len(words) == 1 and LAB_CODE.fullmatch(words[0]):
-        kinds.append(("lab_code", 1))
-    if words[0].lower() in VERDICTS:
-        kinds.append(("verdict", 1))
-    return kinds
+        yield "lab_code", 1
+    if words[0].lower().strip("()") in VERDICTS or words[0] in ("-", "--", "–", "—"):
+        yield "nothing", 1
+    if not any(map(str.isdigit, " ".join(words))):
+        yield "remark", len(words)
 
 
 def _previous(words: Sequence[str]) -> int:
     """How many words a previous result takes, which has its date: 8.6 11/23/2022, 22 High 05/01/2023."""
     for taken in (2, 3):
-        if taken <= len(words) and DATE.fullmatch(words[taken - 1]) and _is_value(words[0]):
+        if taken <= len(words) and DATE.fullmatch(words[taken - 1]) and (_is_number(words[0]) or _is_word(words[0])):
             return taken if taken == 2 or read_flag(words[1]) else 0
     return 0
 
 
+def _is_word(text: str) -> bool:
+    return text.lower() in RESULT_WORDS
+
+
 def _is_flag(words: Sequence[str]) -> bool:
-    # In lower case a letter is a unit, and a sign alone is a range that is not there.
+    # In lower case a letter is a unit, and a minus is a cell that is empty.
     text = " ".join(words)
-    return bool(read_flag(text)) and not (len(text) == 1 and (text.islower() or text in "+-"))
+    return bool(read_flag(text)) and not (len(text) == 1 and (text.islower() or text == "-"))
+
+
+def _range(words: Sequence[str]) -> int:
+    """How many of the first words are a reference range; 0 if they are none."""
+    for taken in range(1, min(6, len(words)) + 1):
+        if _is_range(words[:taken]):
+            return taken
+    # For men this, for women that: as printed, all of it.
+    if words[0].lower().strip("()[].:,") in WHOSE and re.search(r"\d", " ".join(words)):
+        rest = [word for word in words if word.lower().strip("()[].:,;") not in WHOSE]
+        if rest and _all_ranges(rest):
+            return len(words)
+    return 0
+
+
+def _all_ranges(words: Sequence[str]) -> bool:
+    if not words:
+        return True
+    for taken in range(min(4, len(words)), 0, -1):
+        if (_is_range(words[:taken]) or _is_unit(words[:taken])) and _all_ranges(words[taken:]):
+            return True
+    return False
 
 
 def _is_range(words: Sequence[str]) -> bool:
     text = " ".join(words)
-    if text.lower() in ("not estab.", "not established", "not estab"):
+    if text.lower() in NO_RANGES or _TITER_RANGE.fullmatch(text):
         return True
-    read = read_range(text)
+    read = read_range(text.strip(",;"))
     if read.low is not None or read.high is not None:
         return True
-    return bool(read.expected) and text.lower() in WORDS | PHRASES
+    return bool(read.expected) and read.expected.lower() in RESULT_WORDS | RESULT_PHRASES
+
+
+def _is_unit(words: Sequence[str]) -> bool:
+    text = " ".join(words)
+    if text[:1] + text[-1:] in ("()", "[]"):
+        text = text[1:-1]
+    return is_unit(text)
+
+
+def _named(words: Sequence[str], value: str, found: _Beside, *, sure: bool, alone: bool = False) -> Row | None:
+    """The row of a name, which may carry flags, a unit in its end and the site that did the test."""
+    name, flags = _flags_of(words, value, found)
+    flag, unit = found.flag or flags, found.unit
+    if not unit:
+        name, unit = _unit_of(name)
+        if unit and _is_number(name[-1]):
+            # That is a result of its own, and which of the two is meant nobody knows.
+            return None
+    name, code = (name[:-1], name[-1]) if len(name) > 1 and re.fullmatch(r"0\d", name[-1]) else (name, "")
+    if value[0] in _COMPARED + string.digits and (_has_range(name) or any(map(_is_measured, name))):
+        return None
+    # A flag that is said twice does not say what it says.
+    if (found.flag and flags) or _is_either(value, found.reference_range):
+        sure = False
+    if flag == "+" and not _agrees("H", value, found.reference_range):
+        return None
+    if not (unit or found.reference_range or flag or alone):
+        return None
+    text = " ".join(name).strip(" :.")
+    return Row(text, value, flag, unit, found.reference_range, found.lab_code or code, sure)
+
+
+def _is_either(value: str, reference_range: str) -> bool:
+    """Whether the range could as well be the result, and the result the range: `<5 mg/L <0.3`."""
+    if value[0] not in _COMPARED or reference_range[:1] not in tuple(_COMPARED):
+        return False
+    limits, number = read_range(reference_range), read_result(value).number
+    if number is None or value[0] != reference_range[0]:
+        return True
+    # What is too little to be measured is less than what is normal.
+    return (limits.high is not None and number > limits.high) or (limits.low is not None and number < limits.low)
+
+
+def _flags_of(words: Sequence[str], value: str, found: _Beside) -> tuple[list[str], str]:
+    """The name without the flag in front of it or behind it, and that flag.
+
+    A letter or a word is a flag there only where the range agrees: else it is
+    part of the name (`Vitamin A`, `H pylori`).
+    """
+    name = list(words)
+    flag = ""
+    for end in (-1, 0):
+        word = name[end].strip("()[]")
+        # H pylori and its like.
+        is_species = end == 0 and len(name) > 1 and name[1][0].islower()
+        if (
+            len(name) > 1
+            and not flag
+            and not is_species
+            and (_SIGNS.fullmatch(word) or _is_said(word, value, found.reference_range))
+        ):
+            flag = word
+            del name[end]
+        elif signs := re.search(r"[*!↑↓]+$" if end else r"^[*!↑↓]+", name[end]):
+            flag = flag or signs[0]
+            name[end] = name[end].strip("*!↑↓")
+    return name, flag
+
+
+def _is_said(word: str, value: str, reference_range: str) -> bool:
+    flag = read_flag(word)
+    if flag not in ("H", "L", "HH", "LL") or (len(word) == 1 and not word.isupper()):
+        return False
+    return _agrees(flag, value, reference_range)
+
+
+def _agrees(flag: str, value: str, reference_range: str) -> bool:
+    """Whether the range says of the result what the flag says."""
+    number, limits = read_result(value).number, read_range(reference_range)
+    if number is None:
+        return False
+    if flag[0] == "H":
+        return limits.high is not None and number >= limits.high
+    return limits.low is not None and number <= limits.low
+
+
+def _unit_of(name: list[str]) -> tuple[list[str], str]:
+    """The name and the unit in its end: `Glucose (mg/dL)`, `Leukozyten /nl`, `MCV fl`."""
+    for taken in (3, 2, 1):
+        text = " ".join(name[-taken:])
+        bracketed = text[:1] + text[-1:] in ("()", "[]")
+        if len(name) > taken and _is_unit(name[-taken:]) and (bracketed or re.search(r"[/%]|^(?:f[lL]|pg)$", text)):
+            return name[:-taken], text[1:-1] if bracketed else text
+    return name, ""
+
+
+def _has_range(name: Sequence[str]) -> bool:
+    """Whether a name has a range in it, as two rows in one line have: `HDL 52 mg/dL 40-90 TSH`."""
+    parts = [" ".join(name[at : at + taken]) for taken in (1, 2, 3) for at in range(1, len(name) - taken + 1)]
+    if any(part[0] in _COMPARED or part.lower() in NO_RANGES for part in parts) or _TO.search(" ".join(name)):
+        return True
+    ranges = map(read_range, parts)
+    return any(read.low is not None and read.high is not None for read in ranges)
+
+
+def _is_name(name: str) -> bool:
+    words = [word.strip("()[]:,;.-") for word in name.lower().split()]
+    return (
+        len(name) <= LONGEST_NAME
+        and bool(re.search(r"[^\W\d_]", name))
+        and not NO_NAMES.match(name)
+        and not all(word in INTERPRETATIONS or not word for word in words)
+    )

@@ -55,6 +55,29 @@ GERMAN = (
     "Leukozyten 6,2 /nl 4,0-10,0",
     "TSH 1,20 mU/l 0,40-4,00",
 )
+FRENCH = (
+    "Laboratoire: Biologie du Port",
+    "Prélevé le 03/02/2024 à 08h15",
+    "Médecin: Dr Dupont",
+    "Analyses Résultats Unités Valeurs de référence",
+    "Glycémie 0,95 g/L 0,70 à 1,10",
+    "Cholestérol total 2,12 g/L < 2,00",
+    "Triglycérides 1,10 g/L (0,40 - 1,50)",
+    "Ferritine 1 250 µg/L 30-400",
+    "Leucocytes 6,2 G/L 4,0 - 10,0",
+    "TSH 1,84 mUI/L 0,40 - 4,00",
+)
+SPANISH = (
+    "Laboratorio: Clínica del Puerto",
+    "Fecha de extracción: 03/02/2024",
+    "Médico solicitante: Dra. López",
+    "Prueba Resultado Unidades Valores de referencia",
+    "Glucosa 95 mg/dL 70 - 100",
+    "Colesterol total * 212 mg/dL hasta 200",
+    "Hemoglobina 14,2 g/dL 13,0 - 17,0",
+    "Leucocitos 6,2 10^3/µL 4,0 - 11,0",
+    "TSH 1,84 µUI/mL 0,40 - 4,00",
+)
 
 
 class Report(FPDF):
@@ -90,6 +113,7 @@ def table(
     head: Sequence[str] = LABCORP_HEAD,
     stops: Sequence[float] = (50, 200, 300, 420, 500),
     break_after: int | None = None,
+    repeat_head: bool = False,
 ) -> Path:
     """A table whose columns begin at `stops`; it goes on on a second page after so many rows."""
     report = Report()
@@ -101,10 +125,19 @@ def table(
         if break_after is not None and number == break_after + 1:
             report.line_at(760, [(50, "Page 1 of 2"), (400, "Specimen ID: 123-456")])
             report.add_page()
-            report.line_at(40, [(50, head[0])])
-            y = 70
+            for at, text in enumerate(head if repeat_head else head[:1]):
+                report.line_at(50 + 14 * at, [(50, text)])
+            y = 50 + 14 * len(head)
         report.line_at(y, list(zip(stops, row, strict=True)))
         y += 14
+    return report.saved(path)
+
+
+def cells(path: Path, rows: Sequence[Sequence[str]], *, stops: Sequence[float] = (50, 200, 280, 360, 430)) -> Path:
+    """Rows whose cells begin at `stops`; empty cells and what a row lacks is left out."""
+    report = Report()
+    for number, row in enumerate(rows):
+        report.line_at(50 + 14 * number, [(x, text) for x, text in zip(stops, row, strict=False) if text])
     return report.saved(path)
 
 

@@ -1,25 +1,16 @@
-"""What is read from printed reports, and what hostile files come to."""
+"""What is read from printed reports, wherever on the page it stands."""
 
-import asyncio
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fpdf import FPDF
-from fpdf.enums import EncryptionMethod
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.labs.confined import Limits
-from services.labs.documents.confined import LIMITS, parse_confined
-from services.labs.documents.layouts import Reader, read_pages
+from services.labs.documents.layouts import Reader, Reading, read_pages
 from services.labs.documents.pages import Word, lines_of
-from services.labs.documents.parse import parse
-from services.labs.documents.pdf import has_ocr, read_pdf
-from services.labs.documents.rows import Row, read_row
+from services.labs.documents.pdf import read_pdf
 from tests.labs.documents import printed
-from tests.labs.documents.hostile import object_file
 
 LABCORP = [
     ("Ferritin", "12", "ng/mL", "30-400", "Low"),
@@ -131,140 +122,179 @@ def test_headings_and_names_over_two_lines(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "row"),
-    [
-        ("WBC 6.2 8.6 11/23/2022 x10E3/uL 3.4-10.8", Row("WBC", "6.2", "", "x10E3/uL", "3.4-10.8")),
-        ("Platelets 225 242 11/23/2022 x10E3/uL 150-450", Row("Platelets", "225", "", "x10E3/uL", "150-450")),
-        ("BUN 18 22 High 05/01/2023 mg/dL 7-20", Row("BUN", "18", "", "mg/dL", "7-20")),
-        ("Glucose 95 70-99 mg/dL H", Row("Glucose", "95", "H", "mg/dL", "70-99")),
-        (
-            "Hepatitis B surface Ag Non-Reactive Non-Reactive",
-            Row("Hepatitis B surface Ag", "Non-Reactive", "", "", "Non-Reactive"),
-        ),
-        ("Omega-3 Index 5.4 % > 8.0", Row("Omega-3 Index", "5.4", "", "%", ">8.0")),
-        ("T3, Free 3.1 pg/mL 2.0 - 4.4", Row("T3, Free", "3.1", "", "pg/mL", "2.0 - 4.4")),
-        (
-            "Vitamin D, 25-Hydroxy 31.5 ng/mL 30.0-100.0",
-            Row("Vitamin D, 25-Hydroxy", "31.5", "", "ng/mL", "30.0-100.0"),
-        ),
-        ("Iron 90 ug/dL 10.7-26 umol/L", Row("Iron", "90", "", "ug/dL", "10.7-26 umol/L")),
-        ("Lipase: 30 U/L", Row("Lipase", "30", "", "U/L")),
-    ],
-)
-def test_rows(text: str, row: Row) -> None:
-    assert read_row(text) == row
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Page 1 of 2",
-        "Phone: 555 0100",
-        "Patient ID: 12345 mg",
-        "Date Collected: 05/19/2023",
-        "123 Main Street",
-        "Age 45 years",
-        "For values above 5 see the note on page 3 of this report",
-        "Glucose 95 of patients 70-99",
-        "12 mg/dL",
-        "",
-        "WBC",
-    ],
-)
-def test_what_is_no_row(text: str) -> None:
-    assert read_row(text) is None
-
-
-@given(st.text(alphabet="aZ09 .,<>=-%/()°µ^*:", max_size=80))
-def test_any_line_is_a_row_or_none(text: str) -> None:
-    row = read_row(text)
-    assert row is None or (row.name and row.value)
-
-
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=8), st.floats(0, 600), st.floats(0, 700)), max_size=30))
 def test_no_word_is_lost_whatever_the_page_looks_like(placed: list[tuple[str, float, float]]) -> None:
     words = [Word(text, x, top, x + 5 * len(text), top + 9) for text, x, top in placed]
     assert sorted(word for line in lines_of(1, words) for word in line.words) == sorted(words)
 
 
-# What a file of lies looks like: hostile, damaged, or no PDF at all.
+def test_what_was_measured_before_is_no_result(tmp_path: Path) -> None:
+    rows_printed = (
+        ("Parameter", "Ergebnis", "Einheit", "Referenzbereich", "Vorwert"),
+        ("Glukose", "5,4", "mmol/l", "3,9-5,5", "5,1"),
+        ("IGF 1", "180", "ng/ml", "50-300", ""),
+        ("CA 125", "14", "U/ml", "0-35", "12"),
+    )
+    reader = read(printed.cells(tmp_path / "x.pdf", rows_printed, stops=(50, 200, 280, 360, 430)))
+    assert rows(reader) == [
+        ("Glukose", "5,4", "mmol/l", "3,9-5,5", ""),
+        ("IGF 1", "180", "ng/ml", "50-300", ""),
+        ("CA 125", "14", "U/ml", "0-35", ""),
+    ]
 
 
-def refused(path: Path, limits: Limits = LIMITS) -> str:
-    found: dict[str, Any] = asyncio.run(parse_confined(path, limits))
-    assert found["status"] == "unreadable", found
-    return str(found["reason"])
+def test_names_that_go_on_below_their_row(tmp_path: Path) -> None:
+    rows_printed = (
+        ("Laboratory Corporation of America",),
+        ("Test", "Result", "Flag", "Units", "Reference Interval"),
+        ("Immature", "0.1", "", "x10E3/uL", "0.0-0.1"),
+        ("Granulocytes (Absolute)",),
+        ("Testosterone", "35.2", "High", "pg/mL", "8.7-25.1"),
+        ("Free",),
+        ("Thyroid",),
+        ("fT3", "3.1", "", "pg/mL", "2.0-4.4"),
+        ("Alkaline Phosphatase,",),
+        ("Bone Specific", "12.1", "", "ug/L", "7.0-20.0"),
+    )
+    reader = read(printed.cells(tmp_path / "x.pdf", rows_printed))
+    assert [(r.result.sub_panel, r.result.name, r.result.value) for r in reader.readings] == [
+        ("", "Immature Granulocytes (Absolute)", "0.1"),
+        ("", "Testosterone Free", "35.2"),
+        ("Thyroid", "fT3", "3.1"),
+        ("Thyroid", "Alkaline Phosphatase, Bone Specific", "12.1"),
+    ]
+    _, top, _, bottom = reader.readings[0].box
+    # Both of its lines.
+    assert bottom - top > 20
 
 
-def test_a_file_made_by_hand_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "x.pdf"
-    path.write_bytes(object_file(b"BT /F1 9 Tf 50 700 Td (TSH 1.2 mIU/L 0.4-4.0) Tj ET"))
-    found = asyncio.run(parse_confined(path))
-    assert [(r["name"], r["value"]) for r in found["readings"]] == [("TSH", "1.2")]
+def test_ranges_below_and_comments_between(tmp_path: Path) -> None:
+    texts = [
+        "Quest Diagnostics",
+        "GLUCOSE 95",
+        "Reference Range: 65-99 mg/dL",
+        "Fasting reference interval",
+        "UREA NITROGEN (BUN) 18 mg/dL",
+        "Reference range: 7-25",
+        "Optimal <100 mg/dL",
+        "Near optimal 100-129 mg/dL",
+        "Please note: 5 mg/dL is low.",
+        "HEMOGLOBIN A1c 5.6 %",
+        "Prediabetes 5.7-6.4 %",
+        "Diabetes: >6.4 %",
+        "CRP <0.3 mg/L <8.0",
+    ]
+    reader = read(printed.lines(tmp_path / "x.pdf", texts))
+    assert rows(reader) == [
+        ("GLUCOSE", "95", "mg/dL", "65-99", ""),
+        ("UREA NITROGEN (BUN)", "18", "mg/dL", "7-25", ""),
+        ("HEMOGLOBIN A1c", "5.6", "%", "", ""),
+        ("CRP", "<0.3", "mg/L", "<8.0", ""),
+    ]
+    assert {reading.result.sub_panel for reading in reader.readings} == {""}
 
 
-def test_a_stream_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.pdf"
-    path.write_bytes(object_file(bytes(1 << 20), times=512))
-    assert path.stat().st_size < 2 << 20
-    assert refused(path, LIMITS._replace(memory_bytes=512 << 20))
+def test_a_name_above_its_result(tmp_path: Path) -> None:
+    texts = ["Some Hospital", "Glucose", "95 mg/dL", "Range: 70-99", "Potassium", "4.3 mmol/L", "Range: 3.5-5.1"]
+    reader = read(printed.lines(tmp_path / "x.pdf", texts))
+    assert rows(reader) == [("Glucose", "95", "mg/dL", "70-99", ""), ("Potassium", "4.3", "mmol/L", "3.5-5.1", "")]
 
 
-def test_a_page_that_is_drawn_for_ever(tmp_path: Path) -> None:
-    path = tmp_path / "slow.pdf"
-    path.write_bytes(object_file(b"BT /F1 9 Tf " + b"(a) Tj " * 1000 + b"ET ", times=3000))
-    assert "time or memory" in refused(path, LIMITS._replace(processor_seconds=3))
+def test_french_and_spanish_reports(tmp_path: Path) -> None:
+    french = read(printed.lines(tmp_path / "f.pdf", printed.FRENCH))
+    assert (french.lab_name, french.lab_provider) == ("Biologie du Port", "Dr Dupont")
+    assert french.collected == datetime(2024, 2, 3, 8, 15)  # noqa: DTZ001
+    assert rows(french) == [
+        ("Glycémie", "0,95", "g/L", "0,70 à 1,10", ""),
+        ("Cholestérol total", "2,12", "g/L", "<2,00", ""),
+        ("Triglycérides", "1,10", "g/L", "(0,40 - 1,50)", ""),
+        ("Ferritine", "1 250", "µg/L", "30-400", ""),
+        ("Leucocytes", "6,2", "G/L", "4,0 - 10,0", ""),
+        ("TSH", "1,84", "mUI/L", "0,40 - 4,00", ""),
+    ]
+    # A number before a number may end the name, or be its thousands.
+    assert [reading.confidence < 0.7 for reading in french.readings] == [False, False, False, True, False, False]
+    spanish = read(printed.lines(tmp_path / "s.pdf", printed.SPANISH))
+    assert (spanish.lab_name, spanish.lab_provider) == ("Clínica del Puerto", "Dra. López")
+    assert spanish.collected == date(2024, 2, 3)
+    assert rows(spanish) == [
+        ("Glucosa", "95", "mg/dL", "70 - 100", ""),
+        ("Colesterol total", "212", "mg/dL", "hasta 200", "*"),
+        ("Hemoglobina", "14,2", "g/dL", "13,0 - 17,0", ""),
+        ("Leucocitos", "6,2", "10^3/µL", "4,0 - 11,0", ""),
+        ("TSH", "1,84", "µUI/mL", "0,40 - 4,00", ""),
+    ]
 
 
-def test_more_text_than_a_page_holds(tmp_path: Path) -> None:
-    path = tmp_path / "dense.pdf"
-    path.write_bytes(object_file(b"BT /F1 9 Tf " + b"(aaaaaaaaaa) Tj " * 6_000 + b"ET"))
-    assert "more text than a page can hold" in refused(path)
+def test_cards_with_words_units_and_scales_on_either_side(tmp_path: Path) -> None:
+    texts = [
+        *("MyChart", "HEMOGLOBIN A1C", "Normal range: below 5.7 %", "Value", "6.1 High"),
+        *("Urine Nitrite", "Normal value: Negative", "Negative"),
+        *("Glucose", "Normal range: 70 - 99 mg/dL", "70 99", "145 (H)"),
+        *("LDL", "Normal range: <=99 mg/dL", "99"),
+        *("Ferritin", "Normal range: 30 - 400 ng/mL", "52 ng/mL", "30 400"),
+    ]
+    reader = read(printed.lines(tmp_path / "x.pdf", texts))
+    assert rows(reader) == [
+        ("HEMOGLOBIN A1C", "6.1", "%", "below 5.7 %", "High"),
+        ("Urine Nitrite", "Negative", "", "Negative", ""),
+        ("Glucose", "145", "mg/dL", "70 - 99 mg/dL", "(H)"),
+        ("LDL", "99", "mg/dL", "<=99 mg/dL", ""),
+        ("Ferritin", "52", "ng/mL", "30 - 400 ng/mL", ""),
+    ]
+    # What is as large as the range's end may be the end of the scale.
+    assert [reading.confidence < 0.7 for reading in reader.readings] == [False, False, False, True, False]
 
 
-def test_more_pages_than_a_report_has(tmp_path: Path) -> None:
-    path = tmp_path / "long.pdf"
-    path.write_bytes(object_file(b"BT ET", pages=201))
-    assert "more than 200 pages" in refused(path)
+def test_a_flag_that_the_range_denies_is_doubtful(tmp_path: Path) -> None:
+    texts = ["Some Laboratory", "Glucose 85 H mg/dL 70-99", "Sodium 131 L mmol/L 134-144"]
+    wrong, right = read(printed.lines(tmp_path / "x.pdf", texts)).readings
+    assert (wrong.confidence, right.confidence) == (0.6, 0.9)
 
 
-def test_an_encrypted_document_is_named_as_one(tmp_path: Path) -> None:
-    pdf = FPDF()
-    pdf.add_page()
-    pdf.set_encryption(owner_password="a", user_password="b", encryption_method=EncryptionMethod.AES_128)
-    pdf.output(str(tmp_path / "x.pdf"))
-    assert "encrypted" in refused(tmp_path / "x.pdf")
+def test_what_stands_at_the_top_of_each_page_is_no_heading(tmp_path: Path) -> None:
+    head = ("Harbour Laboratory", "Roe, Richard")
+    rows_printed = [(f"Marker {chr(65 + at)}", "1.5", "", "mg/dL", "1.0-2.0") for at in range(6)]
+    reader = read(printed.table(tmp_path / "x.pdf", rows_printed, head=head, break_after=3, repeat_head=True))
+    assert len(reader.readings) == 6
+    assert {reading.result.sub_panel for reading in reader.readings} == {""}
+    assert reader.collected is None
 
 
-@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
-def test_a_file_that_ends_too_soon(tmp_path: Path, keep: float) -> None:
-    whole = printed.table(tmp_path / "x.pdf", printed.LABCORP_ROWS).read_bytes()
-    path = tmp_path / "cut.pdf"
-    path.write_bytes(whole[: int(len(whole) * keep)])
-    found = parse(path)
-    assert found["status"] == "unreadable" or found["readings"] == []
+NAMES = st.sampled_from(
+    ["Glucose", "Sodium", "Vitamin B 12", "CA 125", "IGF 1", "Vitamin A", "H pylori IgG", "Free T4"]
+)
+VALUES = st.sampled_from(["5", "5.4", "104", "<0.3", ">90", "0.92", "1,25"])
+UNITS = st.sampled_from(["mg/dL", "mmol/L", "%", "x10E3/uL", "U/L", "ng/mL"])
+RANGES = st.sampled_from(["3.9-5.5", "70 - 99", "<5.0", "> OR = 60", "Not Estab.", "0,70 - 1,10"])
+RESULTS = st.tuples(NAMES, VALUES, UNITS, RANGES)
+ORDERS = st.permutations([1, 2, 3])
 
 
-def test_what_only_says_that_it_is_a_pdf(tmp_path: Path) -> None:
-    path = tmp_path / "x.pdf"
-    path.write_bytes(b"%PDF-1.7 and nothing else")
-    assert "no PDF" in str(parse(path)["reason"])
+@given(st.lists(RESULTS, min_size=1, max_size=6), ORDERS, st.floats(7, 60), st.floats(-2, 2))
+def test_columns_in_any_order_and_at_any_distance(
+    results: list[tuple[str, str, str, str]], order: list[int], gap: float, slope: float
+) -> None:
+    words: list[Word] = []
+    for number, result in enumerate(results):
+        x = 40.0
+        for cell in (0, *order):
+            for text in result[cell].split():
+                # A skewed line goes on a little above or below where it began.
+                top = 100 + 14 * number + slope * x / 600
+                words.append(Word(text, x, top, x + 5 * len(text), top + 9))
+                x += 5 * len(text) + 2.5
+            x += gap
+    readings = read_pages([(lines_of(1, words), 612.0)]).readings
+    sure = [reading for reading in readings if reading.confidence >= 0.7]
+    whole = [tuple(text.replace("> OR = ", ">=") for text in result) for result in results]
+    # Nothing is made up, and whatever is sure is right.
+    assert len(readings) <= len(results)
+    assert [row for row in _fields(sure) if row not in whole] == []
+    if order[0] == 1:
+        assert _fields(readings) == whole
 
 
-def test_a_scan_says_that_text_recognition_is_missing_or_is_read(tmp_path: Path) -> None:
-    from PIL import Image, ImageDraw, ImageFont
-
-    picture = Image.new("L", (1700, 500), 255)
-    ImageDraw.Draw(picture).text((100, 100), "TSH 1.8 mIU/L 0.4-4.5", font=ImageFont.load_default(48), fill=0)
-    picture.save(tmp_path / "scan.png")
-    pdf = FPDF(unit="pt", format="letter")
-    pdf.add_page()
-    pdf.image(str(tmp_path / "scan.png"), 0, 0, 612)
-    pdf.output(str(tmp_path / "scan.pdf"))
-    for name in ("scan.pdf", "scan.png"):
-        found = parse(tmp_path / name)
-        if has_ocr():
-            assert [r["name"] for r in found["readings"]] == ["TSH"]
-        else:
-            assert found["status"] == "no_ocr"
+def _fields(readings: list[Reading]) -> list[tuple[str, str, str, str]]:
+    found = [reading.result for reading in readings]
+    return [(one.name, one.value, one.unit, one.reference_range) for one in found]
