@@ -98,14 +98,20 @@ comments = st.lists(named, min_size=1, max_size=3).map("\n".join)
 numbers = st.builds("{}{}".format, st.sampled_from(["", "<", "<=", ">", ">= "]), st.decimals(0, 10**6, places=3))
 entered_markers = st.fixed_dictionaries(
     {
-        "raw_name": st.one_of(st.sampled_from(["Glucose", "HDL CHOL", "eGFR", "Hgb A1C", "Nitrite"]), named),
-        "value": st.one_of(numbers, st.sampled_from(["Negative", "Trace", "1+", "5.5 (H)"]), named.filter(is_result)),
+        "raw_name": st.one_of(
+            st.sampled_from(["Glucose", "HDL CHOL", "eGFR", "Hgb A1C", "Nitrite", "ANA Titer"]), named
+        ),
+        "value": st.one_of(
+            numbers, st.sampled_from(["Negative", "Trace", "1+", "5.5 (H)", "1:160", "<1:80"]), named.filter(is_result)
+        ),
     },
     optional={
         "unit": st.sampled_from(["mg/dL", "mmol/L", "%", "THOUS/MCL", "blorps", "U/L"]),
         "specimen": st.sampled_from(["serum", "Urine", "whole blood"]),
         "sub_panel": named,
-        "ref_range_text": st.sampled_from(["70-99", "<5.0", ">=60", "Not Estab.", "Negative", "3.4 - 10.8 mg/dL"]),
+        "ref_range_text": st.sampled_from(
+            ["70-99", "<5.0", ">=60", "Not Estab.", "Negative", "3.4 - 10.8 mg/dL", "<1:80"]
+        ),
         "flag": st.sampled_from(["H", "L", "A", "HH", "critical low"]),
         "lab_comment": comments,
     },
