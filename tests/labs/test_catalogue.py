@@ -309,7 +309,11 @@ def test_variation_is_a_share_and_mostly_measured() -> None:
     variations = [marker.variation for marker in MARKERS if marker.variation]
     assert all(0 < variation.cvi_pct < 100 for variation in variations)
     assert all(0 < variation.cva_pct < 100 for variation in variations if variation.cva_pct is not None)
-    assert {"glucose", "hba1c", "creatinine", "tsh", "ldl_cholesterol"} <= {m.slug for m in MARKERS if m.variation}
+    thyroid = {"tsh": "17.7", "t3_free": "5.0", "t4_free": "4.8", "thyroglobulin": "10.3", "calcitonin": "13.0"}
+    assert {
+        slug: str(variation.cvi_pct) for slug in thyroid if (variation := CATALOGUE.markers[slug].variation)
+    } == thyroid
+    assert {"glucose", "hba1c", "creatinine", "ldl_cholesterol"} <= {m.slug for m in MARKERS if m.variation}
 
 
 def test_size() -> None:
