@@ -117,7 +117,7 @@ _GROUPED = {
 _NO_DIGIT = re.compile(r"(?<![^\W\d_])(?=[⁰¹²³⁴-⁹₀-₉①-⒛⓪⓵-⓾¼-¾⅐-⅞↉])")
 _SIGNS = str.maketrans({"–": "-", "—": "-", "−": "-", "‐": "-", "’": "'", "μ": "u", "\u00b5": "u"})
 _RESULT = re.compile(
-    rf"(?:\(?(?P<flag>[HLA]{{1,2}}|\*+|!)\)?\s*)?(?:(?P<comparator>{_COMPARATOR})\s*)?(?P<flag_after_comparator>\*+)?"
+    rf"(?:\(?(?P<flag>[HLA]{{1,2}}|\*++|!)\)?\s*)?(?:(?P<comparator>{_COMPARATOR})\s*)?(?P<flag_after_comparator>\*++)?"
     rf"(?P<number>{_NUMBER})(?P<rest>(?:[^\d.,].*)?)",
     re.IGNORECASE,
 )

@@ -58,3 +58,8 @@ async def test_it_ends_with_it_however_that_ends(tmp_path: Path, ending: str) ->
 async def test_limits_hold_for_what_a_confined_process_starts() -> None:
     inherited = await confined("tests.labs.limits", LIMITS)
     assert inherited == {"memory_bytes": LIMITS.memory_bytes, "processor_seconds": LIMITS.processor_seconds}
+
+
+async def test_texts_that_are_made_to_be_slow_hold_nobody_up() -> None:
+    """A request may have a thousand of them. There were some of which each took a tenth of a second."""
+    await confined("tests.labs.slow_texts", Limits(memory_bytes=2 << 30, processor_seconds=12))

@@ -29,7 +29,7 @@ class Search:
         """
         if marker := self._by_loinc.get(text.strip()):
             return [marker]
-        wanted = _words(text)
+        wanted = list(dict.fromkeys(_words(text)))
         if not wanted:
             return []
         ranked = [

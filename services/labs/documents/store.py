@@ -1,5 +1,6 @@
 """A document's values in the database: written together, and judged anew after every correction."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -80,7 +81,9 @@ async def judge_again(connection: AsyncConnection, document_id: str, aliases: Ma
     columns = [table[name] for name in ("id", *_ENTERED, *DERIVED)]
     mine = sa.select(*columns).where(of_document(document_id)).order_by(table.position, table.id)
     rows = [row._asdict() for row in (await connection.execute(mine)).all()]
-    for row, found in zip(rows, judge_values(rows, aliases), strict=True):
+    # Of a long document it takes a while, in which others are answered.
+    judged = await asyncio.to_thread(judge_values, rows, aliases)
+    for row, found in zip(rows, judged, strict=True):
         if any(row[name] != found[name] for name in DERIVED if name != "match_confidence") or (
             float(row["match_confidence"] or 0) != float(found["match_confidence"] or 0)
         ):

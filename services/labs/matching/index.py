@@ -40,6 +40,7 @@ _SAID = ("own_alias", "loinc")
 _SHORT = 2
 # Shorter words are spelt right, or are another word.
 _SHORTEST_MISSPELT = 6
+_MOST_SLIPS = 2
 
 
 class Row(NamedTuple):
@@ -105,7 +106,15 @@ class MarkerIndex:
         self._exact, self._keys, self._squeezed, self._families = (
             {key: tuple(found.values()) for key, found in table.items()} for table in (exact, keys, squeezed, families)
         )
-        self._vocabulary = sorted(word for word in vocabulary if len(word) >= _SHORTEST_MISSPELT)
+        by_length = defaultdict[int, list[str]](list)
+        for word in sorted(word for word in vocabulary if len(word) >= _SHORTEST_MISSPELT):
+            for length in range(max(len(word) - _MOST_SLIPS, _SHORTEST_MISSPELT), len(word) + _MOST_SLIPS + 1):
+                by_length[length].append(word)
+        # The words that one of a length could be: each slip is one letter more or less at the most.
+        self._vocabulary = {length: tuple(words) for length, words in by_length.items()}
+        self._most_words = max(
+            len(name_of(text).words) for each in dictionary.markers.values() for text in each.names()
+        )
         self._known_words = frozenset(vocabulary)
         # Kept for the life of the index: a report's misspelt words are few.
         self._corrected = lru_cache(maxsize=4096)(self._correct)
@@ -114,6 +123,8 @@ class MarkerIndex:
 
     def match(self, row: Row, own: Mapping[str, str] | None = None) -> Match:
         """The marker of one row. `own` are aliases that go before the dictionary's: `alias_key(alias)` to a slug."""
+        # Blanks in a row say nothing, and make some of the expressions slow.
+        row = row._replace(name=" ".join(row.name.split()))
         return self._judge(row, self._found(row, own)) if own else self._matched(row)
 
     def match_many(self, rows: Iterable[Row], own: Mapping[str, str] | None = None) -> list[Match]:
@@ -180,14 +191,22 @@ class MarkerIndex:
 
     def _spelt(self, name: Name) -> Name | None:
         """The name with its unknown words as they are spelt; None when one is too far from every word, or from one."""
-        words = tuple(word if word in self._known_words else self._corrected(word) for word in name.words)
-        return Name(tuple(filter(None, words)), name.ordered) if all(words) and words != name.words else None
+        # A word takes a millisecond: a text that no name could be is not looked up, nor is the rest of one.
+        if len(name.words) > self._most_words:
+            return None
+        words = []
+        for word in name.words:
+            spelt = word if word in self._known_words else self._corrected(word)
+            if not spelt:
+                return None
+            words.append(spelt)
+        return Name(tuple(words), name.ordered) if tuple(words) != name.words else None
 
     def _correct(self, word: str) -> str:
         allowed = _slips(word)
         if not allowed:
             return ""
-        near = extract(word, self._vocabulary, scorer=OSA.distance, score_cutoff=allowed, limit=2)
+        near = extract(word, self._vocabulary.get(len(word), ()), scorer=OSA.distance, score_cutoff=allowed, limit=2)
         near = [found for found in near if found[0][0] == word[0] and _slips(found[0]) >= found[1]]
         if not near or (len(near) > 1 and near[0][1] == near[1][1]):
             return ""
@@ -258,7 +277,7 @@ def _slips(word: str) -> int:
     """How many letters of a word may be wrong: none of a short one, or one with digits, of which each tells."""
     if len(word) < _SHORTEST_MISSPELT or not word.isalpha():
         return 0
-    return 1 if len(word) < 10 else 2
+    return 1 if len(word) < 10 else _MOST_SLIPS
 
 
 def _may_be(entry: _Entry, said: str) -> bool:
