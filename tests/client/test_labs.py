@@ -44,7 +44,11 @@ def test_a_result_is_read_as_it_is_printed(typed: str, expected: dict[str, str])
     assert read(typed) == expected
 
 
-@given(st.text(min_size=1).filter(str.strip))
+def balanced(typed: str) -> bool:
+    return bool(typed.strip()) and typed.count("[") == typed.count("]")
+
+
+@given(st.text(min_size=1).filter(balanced))
 def test_whatever_is_typed_nothing_of_it_is_lost(typed: str) -> None:
     kept = "".join(read(typed).values())
     left = [character for character in typed if not character.isspace() and character not in "[]"]
@@ -66,7 +70,8 @@ def test_a_panel_is_added_with_whose_it_is(run: Run, server: Server) -> None:
     )
     assert "▲" in done.stdout
     assert "not known" in done.stdout
-    assert done.stderr == f"stored as panel {panel.id}\n"
+    kept = "Mood is kept as printed and in no trend: no marker of that name is known"
+    assert done.stderr == f"stored as panel {panel.id}\n{kept}\n"
     repeated = run("add", "Glucose=110", "--date", "2026-11-01")
     assert repeated.exit_code == 1
     assert "--again lets it take these results" in repeated.stderr
@@ -100,11 +105,34 @@ def test_a_panel_takes_more_results_and_corrections(run: Run, server: Server) ->
     assert refused.exit_code == 1
     assert "already there, or typed twice: Glucose; with --again the last result counts" in refused.stderr
     done = run("add", "HDL=55", "Glucose=99", "--to", panel.id, "--again")
-    assert (done.exit_code, done.stderr) == (0, f"stored as panel {panel.id}\n")
+    assert done.exit_code == 0
+    assert f"stored as panel {panel.id}\n" in done.stderr
     assert sorted((marker.raw_name, marker.value) for marker in server.markers) == [("Glucose", "99"), ("HDL", "55")]
     for head in (("--lab", "Quest"), ("--date", "2026-11-01"), ("--not-fasting",)):
         assert run("add", "HDL=55", "--to", panel.id, *head).exit_code == 2
     assert len(server.panels) == 1
+
+
+def test_a_result_of_no_known_marker_says_whether_the_unit_is_why(run: Run, server: Server) -> None:
+    done = run("add", "Blood Sugar=5 furlongs", "--date", "2026-11-01")
+    assert "Blood Sugar is kept as printed and in no trend: glucose is measured in mg/dL, mIU/L\n" in done.stderr
+
+
+def test_one_result_is_taken_out(run: Run, server: Server) -> None:
+    run("add", "Glucose=99", "HDL=55", "--date", "2026-11-01")
+    (panel,) = server.panels
+    assert run("remove", panel.id, "hdl").stderr == "HDL 55 is taken out\n"
+    assert [marker.raw_name for marker in server.markers] == ["Glucose"]
+    assert run("remove", panel.id, "hdl").exit_code == 2
+
+
+def test_of_a_long_trend_the_newest_results_are_told(run: Run, server: Server) -> None:
+    for day in range(1, 29):
+        for month in (1, 2):
+            server.trend.points.add(collected_date=f"2026-{month:02}-{day:02}", printed_value="90", value=90)
+    lines = run("trend", "glucose").stdout.splitlines()
+    assert "26 earlier results are drawn; --from, --to and --json tell them" in lines
+    assert sum(line.startswith("2026-") for line in lines) == 30
 
 
 def test_a_panel_is_taken_out_and_brought_back(run: Run, server: Server) -> None:
@@ -130,6 +158,7 @@ def test_what_is_no_result_is_named(run: Run, server: Server, result: str) -> No
     refused = run("add", result)
     assert refused.exit_code == 2
     assert "is no NAME=RESULT" in refused.stderr
+    assert "5.6 mmol/L [3.9-5.5: a range stands in brackets" in run("add", "Glucose=5.6 mmol/L [3.9-5.5").stderr
     assert server.panels == []
 
 
@@ -187,8 +216,9 @@ def test_a_qualitative_trend_and_several_ranges_draw_what_there_is(run: Run, ser
 
 def test_a_marker_that_is_not_known_is_said(run: Run) -> None:
     assert run("trend", "rust").stderr == "vitalis: there is no such biomarker\n"
+    assert run("trend", "glucos").stderr == "vitalis: there is no such biomarker; perhaps glucose\n"
     several = run("trend", "Sugar")
-    assert several.stderr == "vitalis: Sugar may be several markers, or none: glucose, lactose\n"
+    assert several.stderr == "vitalis: Sugar may be several markers, or none: glucose or lactose\n"
     assert (several.exit_code, run("trend", "Rust").stderr) == (2, "vitalis: Rust may be several markers, or none\n")
 
 

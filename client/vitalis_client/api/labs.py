@@ -71,6 +71,10 @@ class Labs(Clinic, LabImports, Documents):
         wanted = {"panel_id": panel, "biomarker": biomarker}
         return self._http.pages(routes.LIST_BLOOD_MARKERS, wanted, lambda page: page.blood_markers, 0, person)
 
+    def delete_marker(self, marker_id: str) -> None:
+        """Takes one result out of its panel. NOT_FOUND."""
+        self._http.call(routes.DELETE_BLOOD_MARKER, {"id": marker_id}, repeat=False)
+
     def trend(
         self, biomarker: str, *, unit: str = "", start: date | str = "", end: date | str = "", person: str = ""
     ) -> BiomarkerTrend:
@@ -85,6 +89,8 @@ class Labs(Clinic, LabImports, Documents):
 
     def match(self, names: Sequence[str]) -> list[MarkerMatch]:
         """Which biomarkers printed names stand for; with an empty slug where that is not sure."""
+        if not names:
+            return []
         return self._http.post(routes.MATCH_MARKERS, {"rows": [{"name": name} for name in names]}).matches
 
     def biomarker(self, slug: str) -> Biomarker:

@@ -13,10 +13,12 @@ from vitalis_client.cli.tables import Column, print_table
 from vitalis_client.cli.terminal import clean, say, stdout, usage
 from vitalis_client.cli.units import trim, unit_words
 from vitalis_client.contract.models import Document, DocumentValue
-from vitalis_client.errors import Violation, VitalisError
+from vitalis_client.errors import VitalisError
 
 # How the server numbers the values that are not left out.
 PLACE = re.compile(r"document_values\[(\d+)\]")
+# Of what stands in the way of a confirmation.
+MOST_TOLD = 10
 NO_VALUE = "there is no value in it"
 NO_DAY = "the report does not say when it was collected"
 # What is doubtful, in words.
@@ -143,11 +145,9 @@ class Review:
         if error.reason == "PANEL_REPEATED":
             error.message = REPEATED
         elif error.reason == "DOCUMENT_INCOMPLETE":
-            error.violations = tuple(
-                Violation(self._numbered(broken.field), self._numbered(broken.description))
-                for broken in error.violations
-            )
-            error.message = "; ".join(f"{broken.field}: {broken.description}" for broken in error.violations)
+            broken = [self._numbered(f"{one.field}: {one.description}") for one in error.violations]
+            more = f"; and {len(broken) - MOST_TOLD} more" if len(broken) > MOST_TOLD else ""
+            error.message, error.violations = "; ".join(broken[:MOST_TOLD]) + more, ()
 
     def _numbered(self, text: str) -> str:
         living = self.living

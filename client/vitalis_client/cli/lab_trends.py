@@ -9,14 +9,16 @@ import typer
 from vitalis_client.api import DEFAULT_URL, Vitalis
 from vitalis_client.cli.chart import Point, chart
 from vitalis_client.cli.records import From, Person, To, text
-from vitalis_client.cli.terminal import Json, Url, clean, connect, print_json, say, stdout
+from vitalis_client.cli.terminal import Json, Url, clean, connect, print_json, say, stdout, usage
 from vitalis_client.cli.units import trim, unit_words
-from vitalis_client.contract.models import BiomarkerTrend, ReferenceInterval
+from vitalis_client.contract.models import BiomarkerTrend, MarkerMatch, ReferenceInterval
 from vitalis_client.errors import VitalisError
 
 # What the dictionary calls its markers.
 SLUG = re.compile(r"[a-z][a-z0-9_]*")
 LARGEST_CHART = 100
+# How many results are told one by one, the newest.
+LISTED = 30
 Marker = Annotated[str, typer.Argument(help="A biomarker, such as glucose, or its name as a report prints it.")]
 
 
@@ -61,6 +63,8 @@ def trend_of(api: Vitalis, marker: str, **wanted: str) -> BiomarkerTrend:
             raise
         (match,) = api.labs.match([marker])
         if match.slug in ("", marker):
+            if match.candidates:
+                error.message += f"; perhaps {clean(meant(match))}"
             raise
         return api.labs.trend(match.slug, **wanted)
 
@@ -69,11 +73,13 @@ def slug_of(api: Vitalis, name: str) -> str:
     """The dictionary's name of a marker, of a name as it is printed."""
     (match,) = api.labs.match([name])
     if not match.slug:
-        meant = ", ".join(candidate.slug for candidate in match.candidates)
-        raise VitalisError(
-            0, "USAGE", f"{clean(name)} may be several markers, or none" + (f": {clean(meant)}" if meant else "")
-        )
+        likely = f": {clean(meant(match))}" if match.candidates else ""
+        raise usage(f"{clean(name)} may be several markers, or none{likely}")
     return match.slug
+
+
+def meant(match: MarkerMatch) -> str:
+    return " or ".join(candidate.slug for candidate in match.candidates)
 
 
 def drawn(found: BiomarkerTrend, width: int) -> list[str]:
@@ -97,7 +103,9 @@ def usual(found: BiomarkerTrend) -> ReferenceInterval | None:
 def told(found: BiomarkerTrend) -> list[str]:
     """What the results are, and what they come to."""
     lines = []
-    for point in found.points:
+    if earlier := len(found.points[:-LISTED]):
+        lines.append(f"{earlier} earlier results are drawn; --from, --to and --json tell them")
+    for point in found.points[-LISTED:]:
         value = clean(point.value_text or "") if point.value is None else f"{point.comparator}{trim(point.value)}"
         as_printed = f"{point.printed_value} {point.printed_unit or ''}".strip()
         place = f", {clean(point.lab_name)}" if point.lab_name else ""

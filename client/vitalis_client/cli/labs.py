@@ -1,7 +1,7 @@
 """Commands about what laboratories measured."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import islice
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from vitalis_client.cli.array import print_array
 from vitalis_client.cli.records import Person
 from vitalis_client.cli.tables import Column, print_table
 from vitalis_client.cli.terminal import Json, Url, clean, connect, hint, print_json, say, stdout, usage
+from vitalis_client.cli.units import unit_words
 from vitalis_client.contract.models import (
     AddBloodMarkersResponse,
     BloodMarker,
@@ -174,7 +175,22 @@ def add(
             print_json(stored)
             return
         print_table(RESULTS, stored.markers)
-        say(f"stored as panel {to or stored.markers[0].panel_id}")
+        panel = to or stored.markers[0].panel_id
+        say(f"stored as panel {panel}")
+        for line in kept_as_printed(api, stored.markers):
+            say(line)
+
+
+def kept_as_printed(api: Vitalis, markers: Sequence[BloodMarker]) -> Iterator[str]:
+    """Why results are of no marker that is known, and so in no trend: their name, or their unit."""
+    unknown = [marker for marker in markers if not marker.biomarker]
+    for marker, match in zip(unknown, api.labs.match([marker.raw_name for marker in unknown]), strict=True):
+        if match.slug:
+            units = ", ".join(unit_words(unit.ucum) for unit in api.labs.biomarker(match.slug).units)
+            why = f"{match.slug} is measured in {units}"
+        else:
+            why = "no marker of that name is known"
+        yield clean(f"{marker.raw_name} is kept as printed and in no trend: {why}")
 
 
 def explain_repeated(error: VitalisError, markers: Sequence[Mapping[str, str]]) -> None:
@@ -197,7 +213,12 @@ def printed(result: str) -> dict[str, str]:
 
 
 def read(result: str) -> dict[str, str]:
-    """The value, the unit and the range of a result; one that is no number is the value as a whole."""
+    """The value, the unit and the range of a result; one that is no number is the value as a whole.
+
+    Raises VitalisError (USAGE) for a range whose bracket is not closed.
+    """
+    if result.count("[") != result.count("]"):
+        raise usage(f"{clean(result.strip())}: a range stands in brackets, [70-99]")
     found = PRINTED.fullmatch(result)
     if found is None:
         return {"value": result.strip()}
@@ -239,11 +260,23 @@ def flags(person: Person = "", url: Url = DEFAULT_URL, json: Json = False) -> No
 
 
 @labs.command("remove")
-def remove(panel: PanelId, url: Url = DEFAULT_URL) -> None:
-    """Take a panel out, with what it measured."""
+def remove(
+    panel: PanelId,
+    marker: Annotated[str, typer.Argument(help="Only this result of it, by its name as printed.")] = "",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Take a panel out with what it measured, or one result."""
     with connect(url) as api:
-        api.labs.delete_panel(panel)
-        say(f"taken out; bring it back with: {hint(f'labs restore {panel}', url)}")
+        if not marker:
+            api.labs.delete_panel(panel)
+            say(f"taken out; bring it back with: {hint(f'labs restore {panel}', url)}")
+            return
+        named = [row for row in api.labs.markers(panel=panel) if row.raw_name.lower() == marker.lower()]
+        if not named:
+            raise usage(f"the panel has no {clean(marker)}")
+        for row in named:
+            api.labs.delete_marker(row.id)
+            say(f"{clean(row.raw_name)} {clean(row.value)} is taken out")
 
 
 @labs.command("restore")

@@ -31,6 +31,7 @@ class Labs(Base):
             ("DELETE", PANELS + "/{id}", self.delete_panel),
             ("POST", PANELS + "/{id}:undelete", self.undelete_panel),
             ("POST", PANELS + "/{id}:addMarkers", self.add_markers),
+            ("DELETE", USER + "/blood-markers/{id}", self.delete_marker),
             ("GET", "/api/v1/biomarkers", self.list_biomarkers),
             ("GET", "/api/v1/biomarkers/{id}", self.get_biomarker),
             ("GET", USER + "/blood-markers", self.list_markers),
@@ -102,7 +103,12 @@ class Labs(Base):
     async def get_biomarker(self, request: Request) -> Response:
         if request.path_params["id"].capitalize() not in KNOWN:
             return refuse(404, "NOT_FOUND", "NOT_FOUND", "there is no such biomarker")
-        return reply(biomarkers_pb2.Biomarker(slug=request.path_params["id"]))
+        units = [biomarkers_pb2.BiomarkerUnit(ucum=ucum) for ucum in ("mg/dL", "m[IU]/L")]
+        return reply(biomarkers_pb2.Biomarker(slug=request.path_params["id"], units=units))
+
+    async def delete_marker(self, request: Request) -> Response:
+        self.markers.remove(find(request, self.markers))
+        return reply(panels_pb2.DeleteBloodMarkerResponse())
 
     def _stamp_times(self, row: panels_pb2.BloodPanel | panels_pb2.BloodMarker) -> None:
         row.created_at.FromDatetime(NOW)
@@ -142,6 +148,8 @@ class Labs(Base):
             match = answer.matches.add()
             if row.name in ("Blood Sugar", "sugar_level"):
                 match.slug, match.confidence = "glucose", 1
+            elif row.name == "glucos":
+                match.candidates.add(slug="glucose", confidence=0.6)
             elif row.name == "Sugar":
                 for slug in ("glucose", "lactose"):
                     match.candidates.add(slug=slug, confidence=0.6)
