@@ -268,3 +268,46 @@ def test_a_printed_report_and_a_file_become_panels(stack: Stack, config: Path, t
     ]
     assert "rolled back" in run("roll-back", imported["id"]).stdout
     assert [row["id"] for row in json.loads(run("--json").stdout)] == [panel["id"]]
+
+    # One that is left, found again, corrected and confirmed.
+    write_report(report, date(2026, 11, 3))
+    run("import", str(report), "--no-wait")
+    left = json.loads(run("review", "--set", "1=5.8 mmol/L", "--drop", "2", "--add", "Iron=80 ug/dL", "--json").stdout)
+    assert [row["parse_status"] for row in json.loads(run("reports", "--json").stdout)] == ["needs_review", "confirmed"]
+    assert left["document_values"][0]["value_canonical"] == pytest.approx(104.49, abs=0.01)
+    confirmed = json.loads(run("review", left["id"], "--restore", "2", "--drop", "3", "--yes", "--json").stdout)
+    names = [row["raw_name"] for row in json.loads(run("show", confirmed["linked_record_id"], "--json").stdout)]
+    assert sorted(names) == sorted([*(row.name for row in RESULTS if row.name != "Creatinine"), "Iron"])
+    run("add", "--to", confirmed["linked_record_id"], "--again", "Iron=90 ug/dL")
+    run("remove", confirmed["linked_record_id"], "Sodium")
+    stored = {row["raw_name"]: row["value"] for row in json.loads(run("show", "--json").stdout)}
+    assert (stored["Iron"], "Sodium" in stored) == ("90", False)
+    assert run("reports", "remove", left["id"], "--yes").stderr == "removed\n"
+    assert len(json.loads(run("--json").stdout)) == 2
+
+
+def test_scans_tests_and_visits(stack: Stack, config: Path) -> None:
+    runner = CliRunner(env={"VITALIS_URL": stack.url, "VITALIS_PASSWORD": PASSWORD})
+
+    def run(*arguments: str) -> str:
+        result = runner.invoke(app, ["labs", *arguments])
+        assert result.exit_code == 0, result.stderr
+        return result.stdout
+
+    assert runner.invoke(app, ["sign-up", "clinic@example.com", "--name", "Ada"]).exit_code == 0
+    code = wait_for_code(stack.mailbox, "clinic@example.com")
+    assert runner.invoke(app, ["verify-email", code]).exit_code == 0
+    for year, fat in ((2025, "18 kg"), (2026, "17 kg")):
+        run("scans", "add", f"scan_date={year}-11-19", "height_in=178 cm", f"total_fat_lbs={fat}", "provider=BodySpec")
+    compared = json.loads(run("scans", "compare", "--json"))
+    assert [change["path"] for change in compared["changes"]] == ["height_in", "total_fat_lbs", "figures.fmi"]
+    run("tests", "add", "collected_at=2026-11-19", "biological_age=41.2", "chronological_age=43")
+    (test,) = json.loads(run("tests", "--json"))
+    assert test["delta_years"] == -1.8
+    assert "raw_data" not in json.loads(run("tests", "show", test["id"], "--json"))
+    run("tests", "set", test["id"], "pace_score=0.9", "chronological_age=")
+    assert "delta_years" not in json.loads(run("tests", "show", test["id"], "--json"))
+    run("visits", "add", "visit_date=2026-11-19", "specialty=Cardiology")
+    (visit,) = json.loads(run("visits", "--json"))
+    panel = json.loads(run("add", "Glucose=99 mg/dL", "--json"))["blood_panel"]["id"]
+    assert json.loads(run("visits", "panels", visit["id"], panel, "--json"))[0]["id"] == panel
