@@ -244,7 +244,7 @@ def is_unit(text: str) -> bool:
 
 def is_unprinted(text: str) -> bool:
     """Whether there is no unit where one would stand: nothing, or only that the result was calculated."""
-    return not _NOISE.sub("", text).strip()
+    return len(text) <= _LONGEST and not _NOISE.sub("", text).strip()
 
 
 def _plain(text: str) -> tuple[str, str]:
