@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from services.kit.contract import IMMUTABLE, OUTPUT_ONLY, ContractError, fields_with
-from services.kit.errors import invalid
+from services.kit.errors import Violation, all_wrong, invalid
 
 ETAG = "etag"
 TIMESTAMP = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
@@ -136,26 +136,27 @@ class RowMapping:
     def changes(self, sent: Message, stored: Message, paths: list[str]) -> dict[str, Any]:
         """The columns that an update with this mask sets (AIP-134); all that `sent` carries without one.
 
-        Raises INVALID_FIELD for an unknown path and for a field that cannot change.
+        Raises INVALID_FIELD for all unknown paths, and for all fields that cannot change so.
         """
         if paths == ["*"]:
             names = frozenset(self.names) - self.output_only - self.immutable
         elif paths:
-            for path in paths:
-                if path not in self._descriptor.fields_by_name:
-                    raise invalid("update_mask", f"{path} is not a field")
-                if path in self.output_only:
-                    raise invalid("update_mask", f"{path} cannot be set")
+            known = self._descriptor.fields_by_name
+            if wrong := [path for path in paths if path not in known or path in self.output_only]:
+                rules = (f"{path} {'cannot be set' if path in known else 'is not a field'}" for path in wrong)
+                raise all_wrong("INVALID_FIELD", [Violation("update_mask", rule) for rule in rules])
             names = frozenset(paths)
         else:
             names = frozenset(self.values(sent))
         values, before = self.values_of(sent, names), self.values_of(stored, names)
-        for name in names & self.immutable:
-            if values.pop(name) != before[name]:
-                raise invalid(name, "cannot be changed")
-        for name, value in values.items():
-            if value is None and not self.table.c[name].nullable:
-                raise invalid(name, "is required")
+        fixed = names & self.immutable
+        broken = {name: "cannot be changed" for name in fixed if values.pop(name) != before[name]}
+        broken |= {
+            name: "is required" for name, value in values.items() if value is None and not self.table.c[name].nullable
+        }
+        if broken:
+            ordered = [Violation(name, broken[name]) for name in self.names if name in broken]
+            raise all_wrong("INVALID_FIELD", ordered)
         return values
 
 

@@ -76,6 +76,17 @@ async def test_a_condition_can_come_back(patient: Patient) -> None:
     assert [row.status for row in await patient.all(CONDITION)] == ["recurrence", "active"]
 
 
+async def test_all_that_a_change_must_not_clear_or_name_is_told_at_once(patient: Patient) -> None:
+    made = await patient.create(CONDITION)
+    error = await failure(patient.update(CONDITION, made.id, "name", "status", "notes"))
+    assert [(broken.field, broken.description) for broken in error.violations] == [
+        ("name", "is required"),
+        ("status", "is required"),
+    ]
+    error = await failure(patient.update(CONDITION, made.id, "cause", "name", "created_at"))
+    assert [broken.description for broken in error.violations] == ["cause is not a field", "created_at cannot be set"]
+
+
 async def test_a_restriction_stays_the_one_that_it_is(patient: Patient) -> None:
     made = await patient.create(RESTRICTION)
     error = await failure(patient.update(RESTRICTION, made.id, restriction="kosher"))
