@@ -23,7 +23,11 @@ from vitalis.options.v1 import options_pb2
 MOMENT = timestamp_pb2.Timestamp(seconds=1_767_225_600)
 TOMORROW = timestamp_pb2.Timestamp(seconds=int(time.time()) + 86_400)
 # What asks for a special treatment of the request, or is not the caller's to set.
-NEVER_SET = frozenset({"request_id", "page_token", "page_size", "update_mask", "etag", "show_deleted"})
+NEVER_SET = frozenset(
+    {"request_id", "page_token", "page_size", "update_mask", "etag", "show_deleted"}
+    # What must be there before it can be named.
+    | {"document_id"}
+)
 VALIDATOR = Validator()
 # The package of what every service serves (kit/server.py), and who they are.
 COMMON = "common"

@@ -30,6 +30,9 @@ dexa_scans = sa.Table(
     sa.Column("notes", sa.LargeBinary),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.PrimaryKeyConstraint("user_id", "id"),
+    sa.ForeignKeyConstraint(
+        ["user_id", "document_id"], ["documents.user_id", "documents.id"], name="fk_dexa_scans_document"
+    ),
     sa.Index(None, "user_id", "scan_date", "id"),
     sa.CheckConstraint("char_length(provider) <= 200", name="provider"),
     *ranges(pb.DexaScan.DESCRIPTOR),

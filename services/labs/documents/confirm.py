@@ -23,7 +23,7 @@ from vitalis.labs.v1 import panels_pb2
 # What documents of these types become: the kind of record, which is the request's field too, and its resource.
 BY_HAND = {"dexa": ("dexa_scan", SCANS), "epigenetics": ("epigenetic_test", TESTS)}
 INCOMPLETE = "DOCUMENT_INCOMPLETE"
-RECORDS = {"blood_panel": PANELS.table, "dexa_scan": SCANS.table, "epigenetic_test": TESTS.table}
+RECORDS = (PANELS.table, SCANS.table, TESTS.table)
 
 
 async def make_record(
@@ -47,11 +47,10 @@ async def make_record(
     return {"linked_record_id": record.id, "linked_record_type": kind}
 
 
-async def unlink(connection: AsyncConnection, document: pb.Document) -> None:
-    """What the document has become stays, and no longer names it."""
-    if document.HasField("linked_record_type"):
-        table = RECORDS[document.linked_record_type]
-        mine = (table.c.user_id == UUID(current().subject)) & (table.c.document_id == UUID(document.id))
+async def unlink(connection: AsyncConnection, document_id: str) -> None:
+    """What the document has become, and whatever else names it, stays and no longer does."""
+    for table in RECORDS:
+        mine = (table.c.user_id == UUID(current().subject)) & (table.c.document_id == UUID(document_id))
         await connection.execute(sa.update(table).where(mine).values(document_id=None, updated_at=changed_at(table)))
 
 

@@ -167,7 +167,8 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
         """Leaves only that there was a document, and what it has become; a job removes the file."""
         gone = dict.fromkeys(("provider_name", "report_header", "document_text", "parse_result", "error_message"))
         async with self.database.transaction() as connection:
-            await unlink(connection, await DOCUMENTS.lock(connection, request.id, request.etag))
+            await DOCUMENTS.lock(connection, request.id, request.etag)
+            await unlink(connection, request.id)
             await connection.execute(sa.delete(document_values).where(of_document(request.id)))
             values = {**gone, "original_filename": "", "deleted_at": sa.func.now()}
             await DOCUMENTS.change(connection, request.id, values)

@@ -36,6 +36,9 @@ epigenetic_tests = sa.Table(
     sa.Column("raw_data", JSONB),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.PrimaryKeyConstraint("user_id", "id"),
+    sa.ForeignKeyConstraint(
+        ["user_id", "document_id"], ["documents.user_id", "documents.id"], name="fk_epigenetic_tests_document"
+    ),
     sa.Index(None, "user_id", "collected_at", "id"),
     sa.CheckConstraint("char_length(provider) <= 200", name="provider"),
     sa.CheckConstraint("char_length(kit_id) <= 100", name="kit_id"),

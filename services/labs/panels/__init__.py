@@ -21,6 +21,7 @@ from services.labs.panels.store import (
     OF_THE_PERSON,
     PANELS,
     entered_of,
+    lock_document,
     read,
     save_markers,
     save_panel,
@@ -85,6 +86,7 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
         """Changes the header; the database takes its date over to the markers."""
         aliases = await known_aliases(self.database)
         async with self.database.transaction() as connection:
+            await lock_document(connection, request.blood_panel.document_id)
             stored = await PANELS.lock(connection, request.id, request.blood_panel.etag)
             values = PANELS.rows.changes(request.blood_panel, stored, list(request.update_mask.paths))
             panel = await PANELS.change(connection, request.id, values) if values else stored

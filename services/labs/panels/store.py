@@ -17,6 +17,7 @@ from services.kit.errors import ServiceError, Violation, all_wrong
 from services.kit.recordset import payload, recordset
 from services.kit.resources import Resource
 from services.labs.base import IDEMPOTENCY_KEYS
+from services.labs.documents.tables import documents
 from services.labs.panels.judge import Person
 from services.labs.panels.reading import ENTERED, Unreadable, read_markers
 from services.labs.panels.tables import blood_markers, blood_panels
@@ -85,8 +86,9 @@ def read(
 async def save_panel(connection: AsyncConnection, values: Mapping[str, Any], *, override: bool) -> Any:
     """The panel as stored: a new one, or with `override` the same one with the values sent.
 
-    Raises PANEL_REPEATED.
+    Raises PANEL_REPEATED and DOCUMENT_UNKNOWN.
     """
+    await lock_document(connection, values.get("document_id") or "")
     if override and (known := await _same(connection, values)):
         await PANELS.lock(connection, known, "")
         return await PANELS.change(connection, known, dict(values))
@@ -96,6 +98,21 @@ async def save_panel(connection: AsyncConnection, values: Mapping[str, Any], *, 
         if isinstance(error.orig, psycopg.errors.UniqueViolation):
             raise ServiceError("PANEL_REPEATED", "this panel is there already; send override to change it") from None
         raise
+
+
+async def lock_document(connection: AsyncConnection, document_id: str) -> None:
+    """Keeps a document that a panel is to name from being deleted meanwhile. Raises DOCUMENT_UNKNOWN.
+
+    Called before the panel is locked, as whoever deletes a document locks that first.
+    """
+    table = documents.c
+    mine = (table.user_id == UUID(current().subject)) & table.deleted_at.is_(None)
+    if document_id:
+        named = (
+            sa.select(table.id).where(mine, table.id == UUID(document_id)).with_for_update(read=True, key_share=True)
+        )
+        if (await connection.execute(named)).first() is None:
+            raise all_wrong("DOCUMENT_UNKNOWN", [Violation("blood_panel.document_id", "is no document of yours")])
 
 
 async def _same(connection: AsyncConnection, values: Mapping[str, Any]) -> str | None:

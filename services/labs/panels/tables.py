@@ -28,6 +28,9 @@ blood_panels = sa.Table(
     sa.Column("lab_comment", sa.LargeBinary),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.PrimaryKeyConstraint("user_id", "id"),
+    sa.ForeignKeyConstraint(
+        ["user_id", "document_id"], ["documents.user_id", "documents.id"], name="fk_blood_panels_document"
+    ),
     # What a marker refers to, so that its date is its panel's.
     sa.UniqueConstraint("user_id", "id", "collected_date"),
     # No zone is further than 14 hours ahead of UTC or 12 behind.

@@ -22,7 +22,6 @@ async def test_a_panel_is_kept_as_it_was_told(ada: As) -> None:
         "panel_name": "Comprehensive Metabolic Panel",
         "fasting": True,
         "specimen_id": "S-17",
-        "document_id": "01930000-0000-7000-8000-000000000001",
         "sex": "female",
         "age_years": 36,
         "cycle_phase": "luteal",
