@@ -1,10 +1,4 @@
-"""Writing an import's rows, and taking them back.
-
-What an import changes it first copies into `import_changes`; what it adds
-carries its id. Rolling import X back is then exact whatever came later: rows
-that X wrote last go back to their copy (or go, without one), and later imports'
-copies of X's rows are replaced by what was there before X.
-"""
+"""Writing an import's rows, and taking them back (see kit/roll_back.py)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.kit.roll_back import forget, take_back
 from services.kit.upsert import Upsert
 from services.tracking.imports.tables import import_changes
 from services.tracking.wearables import DAILY, SLEEP, activities
@@ -85,40 +80,14 @@ TARGETS = {
 }
 
 
-def _roll_back_statements(table: sa.Table) -> tuple[sa.TextClause, ...]:
-    name = table.name
-    names = ", ".join(c.name for c in table.c if c.name not in ("id", "user_id", "updated_at"))
-    last_written = "stored.user_id = CAST(:user_id AS uuid) AND stored.import_id = CAST(:import_id AS uuid)"
-    copy = f"""c.user_id = CAST(:user_id AS uuid) AND c.import_id = CAST(:import_id AS uuid)
-        AND c.table_name = '{name}'"""
-    return (
-        sa.text(f"""
-            DELETE FROM {name} AS stored WHERE {last_written} AND NOT EXISTS (
-              SELECT FROM import_changes AS c WHERE {copy} AND c.row_id = stored.id AND c.before IS NOT NULL)
-        """),
-        sa.text(f"""
-            UPDATE {name} AS stored SET ({names}, updated_at) = (
-              SELECT {names}, now() FROM jsonb_populate_record(CAST(NULL AS {name}), c.before))
-            FROM import_changes AS c WHERE {last_written} AND {copy} AND c.row_id = stored.id
-        """),
-        sa.text(f"""
-            UPDATE import_changes AS later SET before = (
-              SELECT c.before FROM import_changes AS c WHERE {copy} AND c.row_id = later.row_id)
-            WHERE later.user_id = CAST(:user_id AS uuid) AND later.table_name = '{name}'
-              AND later.before ->> 'import_id' = :import_id
-        """),
-    )
-
-
-ROLL_BACK = [statement for table in TABLES for statement in _roll_back_statements(table)]
-FORGET = sa.text("""
-    DELETE FROM import_changes
-    WHERE user_id = CAST(:user_id AS uuid) AND import_id = CAST(:import_id AS uuid)
-""")
+_ROLL_BACK = (
+    *(statement for table in TABLES for statement in take_back(import_changes, table)),
+    forget(import_changes),
+)
 
 
 async def roll_back(connection: AsyncConnection, user_id: str, import_id: str) -> None:
     """Takes an import's rows back in the caller's transaction; repeating it changes nothing."""
     parameters = {"user_id": user_id, "import_id": import_id}
-    for statement in (*ROLL_BACK, FORGET):
+    for statement in _ROLL_BACK:
         await connection.execute(statement, parameters)
