@@ -97,6 +97,6 @@ class Labs(Clinic, LabImports, Documents):
         """A marker of the dictionary. NOT_FOUND."""
         return self._http.get(routes.GET_BIOMARKER, None, id=slug)
 
-    def biomarkers(self) -> Iterator[Biomarker]:
-        """The dictionary, by category and the order in it."""
-        return self._http.pages(routes.LIST_BIOMARKERS, {}, lambda page: page.biomarkers)
+    def biomarkers(self, *, search: str = "", page_size: int = 0) -> Iterator[Biomarker]:
+        """The dictionary, by category and the order in it; or what words find, the best first."""
+        return self._http.pages(routes.LIST_BIOMARKERS, {"search": search}, lambda page: page.biomarkers, page_size)

@@ -32,7 +32,7 @@ CAUTIONS = {
 }
 Fields = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FIELD=VALUE...", help="What to state; a list is JSON.", show_default=False),
+    typer.Argument(metavar="FIELD=VALUE", help="What to state; a list is JSON.", show_default=False),
 ]
 File = Annotated[
     str, typer.Option("--file", metavar="FILE", help="The fields as JSON, - for standard input.", show_default=False)
@@ -282,8 +282,8 @@ def tell(api: Vitalis, kind: Kind[Row], row: Row, json: bool) -> None:
 
 
 def compare(
-    later: Annotated[str, typer.Argument(metavar="[ID]", help="A scan; the newest if left out.")] = "",
-    earlier: Annotated[str, typer.Argument(metavar="[EARLIER]", help="Another; the one before if left out.")] = "",
+    later: Annotated[str, typer.Argument(metavar="ID", help="A scan; the newest if left out.")] = "",
+    earlier: Annotated[str, typer.Argument(metavar="EARLIER", help="Another; the one before if left out.")] = "",
     person: Person = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
@@ -311,7 +311,7 @@ def panels(
     id: Id,
     ordered: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PANEL...", help="What was ordered, in place of what is stated.", show_default=False),
+        typer.Argument(metavar="PANEL", help="What was ordered, in place of what is stated.", show_default=False),
     ] = None,
     url: Url = DEFAULT_URL,
     json: Json = False,

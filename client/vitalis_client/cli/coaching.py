@@ -61,7 +61,7 @@ def read(api: Vitalis, url: str, person: str = "") -> CoachingProfile:
 @commands.command("set")
 def set_(
     changes: Annotated[
-        list[str], typer.Argument(metavar="PATH=VALUE...", help="Such as meal_plan.daily_calories_target=2100.")
+        list[str], typer.Argument(metavar="PATH=VALUE", help="Such as meal_plan.daily_calories_target=2100.")
     ],
     reason: Reason,
     code_given: Code = "",

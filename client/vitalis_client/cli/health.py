@@ -79,7 +79,7 @@ def show_health(context: typer.Context, person: Person = "", url: Url = DEFAULT_
 @health.command("set")
 def set_health(
     changes: Annotated[
-        list[str], typer.Argument(metavar="FIELD=VALUE...", help="Such as height_cm=178 or weight_kg='154 lb'.")
+        list[str], typer.Argument(metavar="FIELD=VALUE", help="Such as height_cm=178 or weight_kg='154 lb'.")
     ],
     url: Url = DEFAULT_URL,
     json: Json = False,

@@ -55,7 +55,7 @@ REPORTS: Sequence[Column[Document]] = (
 )
 
 Report = Annotated[
-    str, typer.Argument(metavar="[ID]", help="The report's id, as `vitalis labs reports` lists it.", show_default=False)
+    str, typer.Argument(metavar="ID", help="The report's id, as `vitalis labs reports` lists it.", show_default=False)
 ]
 Correct = Annotated[
     list[str] | None,

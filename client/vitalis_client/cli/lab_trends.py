@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -17,6 +18,8 @@ from vitalis_client.errors import VitalisError
 # What the dictionary calls its markers.
 SLUG = re.compile(r"[a-z][a-z0-9_]*")
 LARGEST_CHART = 100
+# How many markers are named that may have been meant.
+MOST_MEANT = 3
 # How many results are told one by one, the newest.
 LISTED = 30
 Marker = Annotated[str, typer.Argument(help="A biomarker, such as glucose, or its name as a report prints it.")]
@@ -63,8 +66,9 @@ def trend_of(api: Vitalis, marker: str, **wanted: str) -> BiomarkerTrend:
             raise
         (match,) = api.labs.match([marker])
         if match.slug in ("", marker):
-            if match.candidates:
-                error.message += f"; perhaps {clean(meant(match))}"
+            begun = islice(api.labs.biomarkers(search=marker.replace("_", " "), page_size=MOST_MEANT), MOST_MEANT)
+            if likely := meant(match) or " or ".join(biomarker.slug for biomarker in begun):
+                error.message += f"; perhaps {clean(likely)}"
             raise
         return api.labs.trend(match.slug, **wanted)
 

@@ -91,7 +91,7 @@ def list_panels(
 @labs.command("show")
 def show_panel(
     panel: Annotated[
-        str, typer.Argument(metavar="[ID]", help="The panel's id, as `vitalis labs` lists it; the newest by default.")
+        str, typer.Argument(metavar="ID", help="The panel's id, as `vitalis labs` lists it; the newest by default.")
     ] = "",
     person: Person = "",
     url: Url = DEFAULT_URL,
@@ -131,7 +131,7 @@ def add(
     results: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME=RESULT...",
+            metavar="NAME=RESULT",
             help="As printed, the range in brackets: 'Glucose=99 mg/dL [70-99]'. Asked for if left out.",
             show_default=False,
         ),

@@ -68,9 +68,7 @@ def share(
     ],
     value: Annotated[
         str,
-        typer.Argument(
-            metavar="[TOKEN|ID]", help="The mailed token to accept or decline, the grant to leave or revoke."
-        ),
+        typer.Argument(metavar="TOKEN|ID", help="The mailed token to accept or decline, the grant to leave or revoke."),
     ] = "",
     scopes: Annotated[
         str, typer.Option(metavar="SCOPES", help=f"What they may, with commas between: {', '.join(SCOPES)}.")

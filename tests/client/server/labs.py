@@ -97,7 +97,8 @@ class Labs(Base):
     async def list_biomarkers(self, request: Request) -> Response:
         if problem := bad_query(request, biomarkers_pb2.ListBiomarkersRequest):
             return problem
-        rows, token = cut(request, [biomarkers_pb2.Biomarker(slug=name.lower()) for name in KNOWN])
+        begun = [name.lower() for name in KNOWN if name.lower().startswith(request.query_params.get("search", ""))]
+        rows, token = cut(request, [biomarkers_pb2.Biomarker(slug=slug) for slug in begun])
         return reply(biomarkers_pb2.ListBiomarkersResponse(biomarkers=rows, next_page_token=token))
 
     async def get_biomarker(self, request: Request) -> Response:
@@ -148,8 +149,6 @@ class Labs(Base):
             match = answer.matches.add()
             if row.name in ("Blood Sugar", "sugar_level"):
                 match.slug, match.confidence = "glucose", 1
-            elif row.name == "glucos":
-                match.candidates.add(slug="glucose", confidence=0.6)
             elif row.name == "Sugar":
                 for slug in ("glucose", "lactose"):
                     match.candidates.add(slug=slug, confidence=0.6)
