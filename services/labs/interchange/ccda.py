@@ -39,9 +39,10 @@ def read(data: bytes) -> Iterator[Report]:
     if not sections:
         raise UnreadableReportError("the document has no section of laboratory results")
     lab_name = _author(root)
-    for section in sections:
-        for number, organizer in enumerate(_every(section, "organizer"), start=1):
-            yield from _organizer(f"organizer {number}", organizer, lab_name)
+    # Each once: a section may stand in another one.
+    organizers = dict.fromkeys(organizer for section in sections for organizer in _every(section, "organizer"))
+    for number, organizer in enumerate(organizers, start=1):
+        yield from _organizer(f"organizer {number}", organizer, lab_name)
 
 
 def _parse(data: bytes) -> Element:

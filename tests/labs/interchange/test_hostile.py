@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.labs.confined import Limits
-from services.labs.interchange import fhir, hl7
+from services.labs.interchange import ccda, fhir, hl7
 from services.labs.interchange.read_file import LIMITS, MAX_TEXT, read_file
 from services.labs.reports import UnreadableReportError
 from tests.harness import Running
@@ -62,6 +62,16 @@ def test_an_escape_is_what_it_stands_for(written: str, printed: str) -> None:
     message = "\r".join([MSH, "OBR|1", f"OBX|1|ST|1^A||{written}||"])
     (report,) = hl7.read(message.encode())
     assert [result.value for result in report.results] == [printed]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 60])
+def test_a_section_in_a_section_is_read_once(depth: int) -> None:
+    value = '<code displayName="LDL"/><value value="105" unit="mg/dL"/>'
+    organizer = f"<organizer><component><observation>{value}</observation></component></organizer>"
+    sections = '<section><code code="30954-2"/><entry>' * depth + organizer + "</entry></section>" * depth
+    document = f'<ClinicalDocument xmlns="urn:hl7-org:v3">{sections}{sections}</ClinicalDocument>'
+    places = [result.place for report in ccda.read(document.encode()) for result in report.results]
+    assert places == ["organizer 1, observation 1", "organizer 2, observation 1"]
 
 
 async def test_a_text_that_stands_beside_each_result_is_not_told_each_time(tmp_path: Path) -> None:
