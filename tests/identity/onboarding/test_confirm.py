@@ -30,11 +30,6 @@ from vitalis.identity.v1 import onboarding_pb2 as pb
 from vitalis.tracking.v1 import wellbeing_pb2, wellbeing_pb2_grpc
 
 
-@pytest.fixture
-async def ada(identity: Identity) -> Onboarder:
-    return await somebody(identity)
-
-
 def query(database: ServiceDatabase, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
     with psycopg.connect(database.migrator_url) as owner:
         return owner.execute(statement.encode(), parameters or None).fetchall()

@@ -7,17 +7,11 @@ import pytest
 from google.protobuf.message import Message
 
 from tests.harness import failure
-from tests.identity.conftest import Identity
-from tests.identity.onboarding.people import ANSWERS, Onboarder, somebody
+from tests.identity.onboarding.people import ANSWERS, Onboarder
 from vitalis.identity.v1 import coaching_parts_pb2 as parts
 from vitalis.identity.v1 import onboarding_pb2 as pb
 
 Change = Callable[[Any], object]
-
-
-@pytest.fixture
-async def ada(identity: Identity) -> Onboarder:
-    return await somebody(identity)
 
 
 def changed(name: str, change: Change) -> Message:

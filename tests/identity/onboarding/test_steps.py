@@ -16,11 +16,6 @@ from vitalis.identity.v1 import coaching_parts_pb2 as parts
 from vitalis.identity.v1 import onboarding_pb2 as pb
 
 
-@pytest.fixture
-async def ada(identity: Identity) -> Onboarder:
-    return await somebody(identity)
-
-
 def rows(identity: Identity, table: str) -> list[dict[str, Any]]:
     with psycopg.connect(identity.database.migrator_url, row_factory=psycopg.rows.dict_row) as owner:
         return owner.execute(f"SELECT * FROM {table}".encode()).fetchall()
