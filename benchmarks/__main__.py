@@ -7,7 +7,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import coaching, documents, exports, identity, imports, labs, matching, reads, routes, upsert, vault
+from benchmarks import (
+    coaching,
+    documents,
+    exports,
+    identity,
+    imports,
+    lab_imports,
+    labs,
+    matching,
+    reads,
+    routes,
+    upsert,
+    vault,
+)
 from benchmarks.figures import Figure, Report
 from benchmarks.report import README, keep, line
 
@@ -18,7 +31,8 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="routes, identity, upsert, imports, exports, vault, matching, labs, documents, coaching, reads; or all",
+        help="routes, identity, upsert, imports, exports, vault, matching, labs, lab-imports, documents, coaching,"
+        " reads; or all",
     )
     parser.add_argument("--data-dir", type=Path, help="keep the people of `reads` here for its next run")
     arguments = parser.parse_args()
@@ -31,6 +45,7 @@ def main() -> None:
         "vault": vault.measure,
         "matching": matching.measure,
         "labs": labs.measure,
+        "lab-imports": lab_imports.measure,
         "documents": documents.measure,
         "coaching": coaching.measure,
         "reads": lambda: reads.measure(arguments.data_dir),

@@ -43,6 +43,18 @@ class Run(NamedTuple):
         return self.records / self.seconds
 
 
+class Upload(NamedTuple):
+    """Where files of a kind go, and the worker that imports them."""
+
+    collection: str
+    content_type: str
+    worker: str
+    query: str = ""
+
+
+APPLE_HEALTH = Upload("/imports", "application/xml", WORKER, "?source=apple_health")
+
+
 def measure() -> tuple[str, list[Figure]]:
     """The machine and the figures, of a file and of one ten times as large."""
     with running() as stack, tempfile.TemporaryDirectory(prefix="vitalis-bench-") as scratch:
@@ -93,23 +105,24 @@ def _import(stack: Stack, file: Path, records: int) -> Run:
     return Run(records, seconds, peak_memory_mb(stack.children[WORKER].pid))
 
 
-def import_file(stack: Stack, token: str, file: Path) -> Any:
+def import_file(stack: Stack, token: str, file: Path, upload: Upload = APPLE_HEALTH) -> Any:
     """Uploads a file and waits until it is imported; the import."""
-    imported = _upload(port_of(stack), token, file)
+    imported = _upload(port_of(stack), token, file, upload)
     while imported["status"] in ("queued", "running"):
         time.sleep(POLL_SECONDS)
-        imported = ask(port_of(stack), token, f"/imports/{imported['id']}")
+        imported = ask(port_of(stack), token, f"{upload.collection}/{imported['id']}")
     if imported["status"] != "succeeded":
-        log = "\n".join(stack.children[WORKER].tail)
+        log = "\n".join(stack.children[upload.worker].tail)
         raise RuntimeError(f"the import has {imported['status']}; the worker's last lines:\n{log}")
     return imported
 
 
-def _upload(port: int, token: str, file: Path) -> Any:
+def _upload(port: int, token: str, file: Path, upload: Upload) -> Any:
     connection = HTTPConnection("127.0.0.1", port, blocksize=2**18)
-    headers = {**bearer(token), "Content-Type": "application/xml", "Content-Length": str(file.stat().st_size)}
+    size = str(file.stat().st_size)
+    headers = {**bearer(token), "Content-Type": upload.content_type, "Content-Length": size}
     with file.open("rb") as content:
-        connection.request("POST", "/api/v1/users/me/imports?source=apple_health", content, headers)
+        connection.request("POST", f"/api/v1/users/me{upload.collection}{upload.query}", content, headers)
         return _answer(connection)
 
 

@@ -39,7 +39,7 @@ def measure() -> tuple[str, list[Figure]]:
         tokens = sign_in(stack.databases["identity"].migrator, stack.keys, people)
         trends = []
         for run in range(RUNS):
-            target = f"/api/v1/users/me/biomarkers/{_biomarkers()[0].slug}/trend"
+            target = f"/api/v1/users/me/biomarkers/{measured()[0].slug}/trend"
             plan = load.Plan(port_of(stack), target, tokens, 1, TRENDS, TRENDS, seed=run)
             trends.append(percentile(load.run(plan).milliseconds, 50))
         entered = [asyncio.run(_enter(port_of(stack), tokens[run])) for run in range(RUNS)]
@@ -56,7 +56,8 @@ def measure() -> tuple[str, list[Figure]]:
         ]
 
 
-def _biomarkers() -> list[Marker]:
+def measured() -> list[Marker]:
+    """The dictionary's markers that are numbers."""
     return [marker for marker in catalogue().markers.values() if not marker.is_qualitative]
 
 
@@ -76,7 +77,7 @@ def _load(migrator_url: str) -> None:
                 for number in range(PEOPLE):
                     copy.write_row((number, person(number)))
             with cursor.copy("COPY markers FROM STDIN") as copy:
-                for number, marker in enumerate(_biomarkers()[:MARKERS]):
+                for number, marker in enumerate(measured()[:MARKERS]):
                     copy.write_row((number, marker.slug, marker.canonical_unit))
         for panel in range(PANELS):
             day = LAST_DAY - dt.timedelta(days=BETWEEN_PANELS * (PANELS - panel))
@@ -145,7 +146,7 @@ def _report(day: dt.date) -> dict[str, Any]:
             "ref_range_text": "70-120",
             "flag": "H",
         }
-        for marker in _biomarkers()[:ENTERED]
+        for marker in measured()[:ENTERED]
     ]
     header = {"collected_date": day.isoformat(), "lab_name": "Quest Diagnostics", "panel_name": "Check-up"}
     return {"blood_panel": header, "markers": markers}
@@ -155,7 +156,7 @@ def _explained(stack: Stack, user_id: UUID) -> float:
     """Milliseconds of the trend's statement as the service runs it, row security included."""
     parameters = {
         "user_id": user_id,
-        "biomarker": _biomarkers()[0].slug,
+        "biomarker": measured()[0].slug,
         "start_date": "-infinity",
         "end_date": "infinity",
         **TREND.constants,

@@ -11,7 +11,17 @@ from datetime import date
 
 from lxml import etree
 
-from services.labs.reports import Rejected, Report, Result, UnreadableReportError, parse_moment, reports_by_visit
+from services.labs.reports import (
+    FINAL,
+    PRELIMINARY,
+    Rejected,
+    Report,
+    Result,
+    UnreadableReportError,
+    parse_moment,
+    reports_by_visit,
+)
+from services.labs.values import read_flag
 
 Element = etree._Element
 LOINC_OID = "2.16.840.1.113883.6.1"
@@ -22,9 +32,13 @@ NOT_RESULTS = {
     "aborted": "the test was aborted",
     "cancelled": "the test was cancelled",
     "held": "the test is held",
-    "nullified": "the result was entered in error",
     "suspended": "the test is suspended",
 }
+NULLIFIED = "the result was entered in error"
+# A Comment Activity (…22.4.64).
+COMMENT_TEMPLATE, COMMENT_CODE = "2.16.840.1.113883.10.20.22.4.64", "48767-8"
+# Of the narrative that an entry refers to, so much.
+LONGEST_REFERENCE = 4000
 MOMENT = re.compile(r"(\d{4})(\d\d)(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:\.\d+)?)?([+-]\d{4})?$")
 
 
@@ -35,6 +49,7 @@ def read(data: bytes) -> Iterator[Report]:
     how a small file becomes an endless one.
     """
     root = _parse(data)
+    _resolve(root)
     sections = [section for section in _every(root, "section") if _is_results(section)]
     if not sections:
         raise UnreadableReportError("the document has no section of laboratory results")
@@ -54,6 +69,19 @@ def _parse(data: bytes) -> Element:
     if root.getroottree().docinfo.internalDTD is not None:
         raise UnreadableReportError("the document has a document type declaration, which no C-CDA has")
     return root
+
+
+def _resolve(root: Element) -> None:
+    """Writes the narrative that entries refer to (`<reference value="#result1"/>`) where they refer to it."""
+    narrative = {f"#{element.get('ID')}": element for element in root.iter() if element.get("ID")}
+    texts: dict[str, str] = {}
+    for reference in root.iter("{*}reference"):
+        target = _get(reference, "value")
+        if target not in texts and target in narrative:
+            texts[target] = _text(narrative[target])[:LONGEST_REFERENCE]
+    for reference in root.iter("{*}reference"):
+        if text := texts.get(_get(reference, "value")):
+            reference.text = text
 
 
 def _is_results(section: Element) -> bool:
@@ -84,6 +112,7 @@ def _organizer(place: str, organizer: Element, lab_name: str) -> Iterator[Report
         collected=_time(organizer),
         source_system=system,
         source_id=known_by,
+        note=_comments(organizer, "component"),
     )
     reports = list(reports_by_visit(header, results)) or [header]
     yield replace(reports[0], rejected=tuple(rejected))
@@ -96,25 +125,41 @@ def _observation(place: str, observation: Element, specimen: str) -> Result | Re
         return Rejected(place, NOT_RESULTS[status])
     if _get(observation, "negationInd") == "true":
         return Rejected(place, "the test was not done")
+    withdrawn = NULLIFIED if status == "nullified" else ""
     value, unit = _value(_child(observation, "value"))
-    if not value:
+    if not value and not withdrawn:
         return Rejected(place, "there is no value")
     code = _child(observation, "code")
     name = _said(code)
     if not name:
-        return Rejected(place, "it does not say what was measured")
+        return Rejected(place, withdrawn or "it does not say what was measured")
     return Result(
         place=place,
         name=name,
         value=value,
         unit=unit,
-        reference_range=_range(observation),
-        flag=_get(_child(observation, "interpretationCode"), "code"),
+        reference_range=_range(observation, unit),
+        flag=next(
+            (flag for one in _children(observation, "interpretationCode") if read_flag(flag := _get(one, "code"))), ""
+        ),
         loinc=_loinc(code),
         specimen=_specimen(observation) or specimen,
         collected=_time(observation),
         source_id=_id(observation)[1],
+        note=_comments(observation, "entryRelationship"),
+        status=PRELIMINARY if status == "active" else FINAL,
+        withdrawn=withdrawn,
     )
+
+
+def _comments(act: Element, link: str) -> str:
+    """The comments that hang on an act by such links."""
+    said = []
+    for comment in (found for linked in _children(act, link) for found in _children(linked, "act")):
+        templates = [_get(template, "root") for template in _children(comment, "templateId")]
+        if COMMENT_TEMPLATE in templates or _get(_child(comment, "code"), "code") == COMMENT_CODE:
+            said.append(_text(_child(comment, "text")))
+    return "\n".join(filter(None, said))
 
 
 def _value(value: Element | None) -> tuple[str, str]:
@@ -130,6 +175,11 @@ def _value(value: Element | None) -> tuple[str, str]:
         if least:
             return f"{_comparator(low, '>')}{least}", unit
         return (f"{_comparator(high, '<')}{most}", other) if most else ("", "")
+    if kind == "RTO":
+        parts = [_quantity(_child(value, end))[0] for end in ("numerator", "denominator")]
+        return ":".join(filter(None, parts)), ""
+    if kind == "BL":
+        return {"true": "positive", "false": "negative"}.get(_get(value, "value"), ""), ""
     number, unit = _quantity(value)
     if number:
         return number, unit
@@ -152,15 +202,21 @@ def _comparator(limit: Element | None, sign: str) -> str:
     return sign if _get(limit, "inclusive") == "false" else f"{sign}="
 
 
-def _range(observation: Element) -> str:
+def _range(observation: Element, of_unit: str) -> str:
+    """The range of a value in `of_unit`; of several the one that is normal, else all of them."""
+    found: dict[str, bool] = {}
     for wrapper in _children(observation, "referenceRange"):
         of_it = _child(wrapper, "observationRange")
         if of_it is None:
             continue
-        limits, _ = _value(_child(of_it, "value"))
-        if limits or (limits := _text(_child(of_it, "text"))):
-            return limits
-    return ""
+        limits, unit = _value(_child(of_it, "value"))
+        text = _text(_child(of_it, "text"))
+        if limits:
+            text = f"{limits} {unit}" if unit not in ("", of_unit) else limits
+        if text:
+            is_normal = _get(_child(of_it, "interpretationCode"), "code") in ("", "N")
+            found[text] = found.get(text, False) or is_normal
+    return "; ".join([text for text, is_normal in found.items() if is_normal] or found)
 
 
 def _time(act: Element) -> date | None:
@@ -200,7 +256,8 @@ def _said(code: Element | None) -> str:
     """What a code says to people."""
     if code is None:
         return ""
-    return _get(code, "displayName") or _text(_child(code, "originalText"))
+    translated = (_get(translation, "displayName") for translation in _children(code, "translation"))
+    return _get(code, "displayName") or _text(_child(code, "originalText")) or next(filter(None, translated), "")
 
 
 def _loinc(code: Element | None) -> str:

@@ -1,8 +1,9 @@
 """Results in a CSV file: a row for each, the columns found by their headers.
 
 Comma, semicolon, tab or bar; UTF-8, UTF-16 or Windows-1252. What a column is,
-its header says, in English or German and in any usual spelling; what was
-measured and its value are required.
+its header says, in English, German, French or Spanish and in any usual
+spelling; what was measured and its value are required. What stands before the
+header (a title, `sep=;`) is no row.
 """
 
 from __future__ import annotations
@@ -11,34 +12,52 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
 from datetime import date
 
-from services.labs.reports import Rejected, Report, Result, UnreadableReportError, parse_moment
+from services.labs.interchange.csv_dates import Dates
+from services.labs.reports import Rejected, Report, Result, UnreadableReportError
 
+# Of two columns that could be one, the one that is named first: "Name" and "Date" may be the person's.
 SPELLINGS = {
-    "name": "name test testname sourcetestname analyte marker biomarker component observation measurement parameter "
-    "untersuchung analyt laborwert bezeichnung",
-    "value": "value result rawvalue resultvalue observationvalue wert ergebnis messwert",
-    "unit": "unit units sourceunit resultunit einheit",
-    "reference_range": "range referencerange sourcereferencerange refrange normalrange referenceinterval "
-    "referenzbereich normbereich normalbereich",
-    "low": "low reflow rangelow referencelow referencerangelow refrangelow",
-    "high": "high refhigh rangehigh referencehigh referencerangehigh refrangehigh",
-    "flag": "flag abnormalflag interpretation abnormal",
-    "loinc": "loinc loinccode",
-    "specimen": "specimen specimentype sample sampletype material probe",
-    "panel": "panel panelname sourcepanelname subpanel group profil",
-    "lab": "lab labname sourcelabname laboratory laboratoryname labor",
-    "collected": "date collected collectedat collectiondate datecollected collecteddate testdate observationdate "
-    "datetime datum entnahmedatum abnahmedatum",
+    "name": "test testname sourcetestname analyte marker biomarker component observation measurement parameter "
+    "untersuchung analyse analyt laborwert messgrosse parametername bezeichnung "
+    "examen parametre analyses libelle prueba analisis determinacion parametro analito "
+    "name nom nombre",
+    "value": "value result results rawvalue resultvalue observationvalue wert ergebnis messwert resultat resultate "
+    "ergebnisse resultats valeur valeurs resultado resultados valor",
+    "unit": "unit units sourceunit resultunit einheit einheiten masseinheit unite unites unidad unidades",
+    "reference_range": "range referencerange sourcereferencerange refrange normalrange referenceinterval reference "
+    "referencevalues referenzbereich referenz referenzwert referenzwerte normbereich normalbereich normwert normwerte "
+    "normalwert normalwerte valeursdereference valeurdereference intervalledereference norme normes "
+    "valeursnormales valeursusuelles valoresdereferencia valordereferencia rangodereferencia "
+    "intervalodereferencia rango referencia valoresnormales",
+    "low": "low reflow rangelow referencelow referencerangelow refrangelow untergrenze min limiteinferior "
+    "limiteinferieure borneinferieure",
+    "high": "high refhigh rangehigh referencehigh referencerangehigh refrangehigh obergrenze max limitesuperior "
+    "limitesuperieure bornesuperieure",
+    "flag": "flag abnormalflag interpretation abnormal bewertung auffallig anomalie alerte alerta indicador",
+    "loinc": "loinc loinccode codeloinc codigoloinc",
+    "specimen": "specimen specimentype sample sampletype material probenmaterial probenart probe echantillon "
+    "typedechantillon prelevementtype muestra tipodemuestra especimen",
+    "panel": "panel panelname sourcepanelname subpanel group profil gruppe groupe bilan chapitre perfil grupo",
+    "lab": "lab labname sourcelabname laboratory laboratoryname labor laboratoire laboratorio",
+    "collected": "collected collectedat collectiondate datecollected collecteddate collectiontime entnahmedatum "
+    "abnahmedatum entnahme abnahme probenentnahme probendatum datedeprelevement dateprelevement prelevement "
+    "fechadetoma fechadeextraccion fechademuestra fechaderecogida testdate observationdate datetime date datum fecha",
     "source_id": "id rowid sourcerowid resultid orderid accession accessionnumber",
-    "note": "note notes comment comments kommentar bemerkung",
+    "note": "note notes comment comments kommentar kommentare bemerkung bemerkungen hinweis commentaire commentaires "
+    "remarque remarques comentario comentarios observaciones nota notas",
 }
-COLUMNS = {spelling: column for column, spellings in SPELLINGS.items() for spelling in spellings.split()}
+COLUMNS = {
+    spelling: (rank, column)
+    for column, spellings in SPELLINGS.items()
+    for rank, spelling in enumerate(spellings.split())
+}
 DELIMITERS = ",;\t|"
-DOTS = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T](\d{1,2}:\d\d))?$")
-SLASHES = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?:[ T](\d{1,2}:\d\d))?$")
+# A header stands within so many lines that are not empty.
+MOST_BEFORE_HEADER = 20
 MAX_FIELD = 10_000
 
 
@@ -47,16 +66,18 @@ def read(data: bytes, date_order: str = "") -> Iterator[Report]:
 
     `date_order` is day_first or month_first for a file whose dates do not tell.
     """
-    header, *rows = _rows(_decode(data))
-    columns = _columns(header[1])
+    header, columns, rows = _table(_decode(data))
     written = (row[at] for _, row in rows if (at := columns.get("collected", len(row))) < len(row))
-    dates = _Dates(written, date_order)
+    dates = Dates(written, date_order)
     visits: dict[tuple[str, date | None], list[Result]] = {}
     rejected: list[Rejected] = []
     for line, row in rows:
         place = f"line {line}"
-        if len(row) != len(header[1]):
-            rejected.append(Rejected(place, f"it has {len(row)} cells, and the header {len(header[1])}"))
+        if row == header:
+            # Printed again on the next page.
+            continue
+        if len(row) != len(header):
+            rejected.append(Rejected(place, f"it has {len(row)} cells, and the header {len(header)}"))
             continue
         cells = {name: row[at].strip() for name, at in columns.items()}
         match _result(place, cells, dates):
@@ -82,35 +103,55 @@ def _decode(data: bytes) -> str:
     raise UnreadableReportError("the file is no text")
 
 
-def _rows(text: str) -> list[tuple[int, list[str]]]:
-    """The rows that are not empty, each with its line's number; the header is the first."""
-    first = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(DELIMITERS, key=first.count)
+def _table(text: str) -> tuple[list[str], dict[str, int], list[tuple[int, list[str]]]]:
+    """The header, where its columns stand, and the rows below it that are not empty, each with its line's number.
+
+    Raises UnreadableReportError.
+    """
+    lines = [line for line in text.splitlines() if line.strip()][:MOST_BEFORE_HEADER]
+    if not lines:
+        raise UnreadableReportError("the file is empty")
+    missing, fault = "", None
+    for delimiter in sorted(DELIMITERS, key="".join(lines).count, reverse=True):
+        try:
+            rows = _rows(text, delimiter)
+        except UnreadableReportError as error:
+            fault = fault or error
+            continue
+        for at, (_, row) in enumerate(rows[:MOST_BEFORE_HEADER]):
+            columns = _columns(row)
+            if "name" in columns and "value" in columns:
+                return row, columns, rows[at + 1 :]
+            missing = missing or ("Result" if "name" in columns else "Test" if "value" in columns else "")
+    raise fault or UnreadableReportError(f"the header has no column {missing or 'Test'}")
+
+
+def _rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """The rows that are not empty, each with its line's number."""
     csv.field_size_limit(MAX_FIELD)
     # strict: a quote that is never closed would swallow the rest of the file as one value.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error:
         raise UnreadableReportError(f"line {reader.line_num} is no CSV") from None
-    if not rows:
-        raise UnreadableReportError("the file is empty")
-    return rows
 
 
 def _columns(header: list[str]) -> dict[str, int]:
-    """Where each column stands. Raises UnreadableReportError if what was measured or its value has none."""
-    columns: dict[str, int] = {}
+    """Where each column stands."""
+    columns: dict[str, tuple[int, int]] = {}
     for at, title in enumerate(header):
-        if column := COLUMNS.get(re.sub(r"[^a-z]", "", title.lower())):
-            columns.setdefault(column, at)
-    for name, example in (("name", "Test"), ("value", "Result")):
-        if name not in columns:
-            raise UnreadableReportError(f"the header has no column {example}")
-    return columns
+        # What is in brackets explains: "Datum (Entnahme)".
+        for text in (title, re.sub(r"\(.*?\)|\[.*?\]", "", title)):
+            plain = re.sub(r"[^a-z]", "", unicodedata.normalize("NFKD", text.lower().replace("ß", "ss")))
+            if known := COLUMNS.get(plain):
+                rank, column = known
+                columns[column] = min(columns.get(column, (rank, at)), (rank, at))
+                break
+    return {column: at for column, (_, at) in columns.items()}
 
 
-def _result(place: str, cells: Mapping[str, str], dates: _Dates) -> Result | Rejected:
+def _result(place: str, cells: Mapping[str, str], dates: Dates) -> Result | Rejected:
     if not cells["name"]:
         return Rejected(place, "it does not say what was measured")
     if not cells["value"]:
@@ -139,29 +180,3 @@ def _result(place: str, cells: Mapping[str, str], dates: _Dates) -> Result | Rej
         collected=collected,
         source_id=cells.get("source_id", ""),
     )
-
-
-class _Dates:
-    """Reads a column's dates. Whether 03/04 is in March or in April, only the whole column can say, or a person."""
-
-    def __init__(self, texts: Iterable[str], order: str) -> None:
-        parts = [match.groups() for text in texts if (match := SLASHES.match(text.strip()))]
-        is_day_first = any(int(first) > 12 for first, *_ in parts)
-        is_month_first = any(int(second) > 12 for _, second, *_ in parts)
-        told = "day" if is_day_first else "month" if is_month_first else order.removesuffix("_first")
-        self._order = None if is_day_first and is_month_first else told or None
-        self.fault = "it has no date that can be read for certain: YYYY-MM-DD is one"
-
-    def read(self, text: str) -> date | None:
-        """The date, with its time if it has one; None if it is none, or could be two."""
-        if moment := parse_moment(text):
-            return moment
-        if match := DOTS.match(text):
-            day, month, year, time = match.groups()
-        elif (match := SLASHES.match(text)) and self._order:
-            first, second, year, time = match.groups()
-            day, month = (first, second) if self._order == "day" else (second, first)
-        else:
-            return None
-        iso = f"{year}-{int(month):02}-{int(day):02}"
-        return parse_moment(f"{iso}T{time.zfill(5)}" if time else iso)

@@ -87,8 +87,10 @@ def read(data: bytes) -> Iterator[Report]:
     observations = [found for found in resources.all if found[1].get("resourceType") == "Observation"]
     members = {id(member) for _, one in observations for _, member in _members(one, "hasMember", resources)}
     for place, resource in observations:
+        if id(resource) in seen or id(resource) in members:
+            continue
         # One that only groups others is a report of them.
-        if not {id(resource)} & (seen | members) and resource.get("hasMember") and not values.value(resource)[0]:
+        if resource.get("hasMember") and not values.value(resource)[0]:
             seen.add(id(resource))
             yield from _report(place, resource, "hasMember", resources, seen)
     alone: dict[tuple[str, date | None], list[Result]] = {}

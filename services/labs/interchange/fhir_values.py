@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.labs.units import UnknownUnit, read_unit
-from services.labs.values import read_flag, read_range
+from services.labs.values import read_flag, read_range, reciprocal
 
 Resource = Mapping[str, Any]
 LOINC = "http://loinc.org"
@@ -138,7 +138,8 @@ def _range(limits: Resource, of_unit: str) -> str:
     """A range as it is printed; by its ends, if the print has none that can be read."""
     text, ends, its_unit = str(limits.get("text") or "").strip(), _limits(limits), _unit_of_limits(limits)
     if text:
-        printed = read_range(text)
+        # Of titres (`<1:80`) only the ends are numbers.
+        printed = read_range(reciprocal(text))
         if not ends or printed.low is not None or printed.high is not None:
             return text
     return f"{ends} {its_unit}" if ends and its_unit not in ("", of_unit) else ends

@@ -40,6 +40,8 @@ CODED = {"CE", "CWE", "CNE", "CF"}
 LOINC_SYSTEMS = {"LN", "LOINC"}
 # Breaks of lines, indentation and blanks, chapter 2.7.6.
 LAYOUT = re.compile(r"\.(?:br|ce|fi|nf|(?:sp|in|ti|sk)(?:[+-]?[0-9]{1,2})?)")
+# Of what is longer, nothing more is kept.
+LONGEST_NOTE = 4000
 HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 MOMENT = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)?(\d\d)?(?:\.\d+)?)?([+-]\d{4})?$")
 
@@ -55,10 +57,11 @@ class _Order:
     noted: Report | Result | None = None
     # When it was reported, by the order and by the message.
     reported: frozenset[date | None] = frozenset()
+    has_specimen: bool = False
 
     def note(self, text: str) -> None:
         """Adds to the comment on what came last; a comment on what is no result says nothing of another one."""
-        if not text or self.noted is None:
+        if not text or self.noted is None or len(self.noted.note) > LONGEST_NOTE:
             return
         noted = replace(self.noted, note="\n".join(filter(None, (self.noted.note, text))))
         if isinstance(noted, Report):
@@ -115,6 +118,10 @@ def _orders(message: Any, prefix: str) -> Iterator[_Order]:
                 specimen, count = _text(message, segment, 15), 0
             case "SPM" if order:
                 specimen = _text(message, segment, 4, 2) or _text(message, segment, 4)
+                if not order.has_specimen:
+                    # The first one stands behind the results that it is of, or before them.
+                    order.results = [replace(one, specimen=one.specimen or specimen) for one in order.results]
+                    order.has_specimen = True
                 collected = order.header.collected or _moment(_text(message, segment, 17))
                 order.noted = order.header = replace(
                     order.header, specimen_id=_text(message, segment, 2, 2), collected=collected

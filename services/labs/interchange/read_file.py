@@ -7,7 +7,7 @@ FORMAT and DATE_ORDER may be empty.
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ MAX_RECORDS = 100_000
 MAX_TEXT = 5000
 CALLED = {"fhir": "FHIR", "hl7v2": "HL7 v2", "ccda": "C-CDA", "csv": "CSV"}
 _DATES = ("collected", "reported")
+_NAMES: dict[type, list[str]] = {kind: [field.name for field in fields(kind)] for kind in (Report, Result, Rejected)}
 
 
 async def read_file(path: Path, file_format: str, date_order: str, limits: Limits = LIMITS) -> tuple[str, list[Report]]:
@@ -49,20 +50,21 @@ def read(data: bytes, file_format: str, date_order: str) -> dict[str, Any]:
             raise UnreadableReportError(f"the file has more than {MAX_RECORDS} records; split it")
     except UnreadableReportError as error:
         return {"refused": str(error)}
-    return {"format": found, "reports": [_cut(asdict(report)) for report in reports]}
+    return {"format": found, "reports": [_said(report) for report in reports]}
 
 
-def _cut(said: Any) -> Any:
-    """The same with texts no longer than any print: a note of megabytes would stand beside each result of its order."""
-    match said:
-        case str():
-            return said[:MAX_TEXT]
-        case dict():
-            return {name: _cut(value) for name, value in said.items()}
-        case list() | tuple():
-            return [_cut(value) for value in said]
-        case _:
-            return said
+def _said(report: Report) -> dict[str, Any]:
+    """A report's fields, with its results and what is rejected.
+
+    Texts are no longer than any print: a note of megabytes would stand beside each result of its order.
+    """
+    said = _fields(report)
+    return said | {name: [_fields(one) for one in said[name]] for name in ("results", "rejected")}
+
+
+def _fields(record: Report | Result | Rejected) -> dict[str, Any]:
+    values = ((name, getattr(record, name)) for name in _NAMES[type(record)])
+    return {name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in values}
 
 
 def _report(said: dict[str, Any]) -> Report:

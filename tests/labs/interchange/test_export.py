@@ -47,7 +47,7 @@ SAME = (
 )
 
 
-def _has_idle_unit(marker: dict[str, Any]) -> bool:
+def has_idle_unit(marker: dict[str, Any]) -> bool:
     """Whether there is a unit beside words: FHIR has it in quantities alone."""
     return "unit" in marker and read_result(marker["value"]).number is None
 
@@ -131,7 +131,7 @@ def test_a_panel_comes_back_as_it_went(header: dict[str, Any], entered: list[dic
     if instant := header["collected_at"]:
         whole["collected_date"] = (instant + timedelta(hours=hours)).date()
     # How commas are read is the whole report's to say, and is no part of this.
-    rows = rows_of([{**marker, "decimal_comma": False} for marker in entered if not _has_idle_unit(marker)])
+    rows = rows_of([{**marker, "decimal_comma": False} for marker in entered if not has_idle_unit(marker)])
     assume(rows)
     panel, again = back(whole, rows)
     assert {name: panel.header[name] for name in header} == header

@@ -129,3 +129,23 @@ async def test_what_no_column_can_hold(labs: Running, ada: As) -> None:
     assert counts(done.result) == (1, 0, 0, 0, 1)
     assert dict(done.result.rejected_by_reason) == {"too_long": 1}
     assert [marker.raw_name for marker in await markers(ada)] == ["Glu co se"]
+
+
+async def test_vital_signs_are_no_laboratory_s(labs: Running, ada: As) -> None:
+    pressure = {
+        "resourceType": "Observation",
+        "status": "final",
+        "effectiveDateTime": "2025-03-04",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "85354-9"}], "text": "Blood pressure"},
+        "component": [
+            {
+                "code": {"coding": [{"system": "http://loinc.org", "code": code}], "text": "Pressure"},
+                "valueQuantity": {"value": value, "unit": "mm[Hg]"},
+            }
+            for code, value in (("8480-6", 120), ("8462-4", 80))
+        ],
+    }
+    labelled = {**pressure, "category": [{"coding": [{"code": "vital-signs"}]}]}
+    done = await imported(labs, ada, "\n".join(map(json.dumps, (pressure, labelled))))
+    assert dict(done.result.rejected_by_reason) == {"no_lab_result": 3}
+    assert await panels(ada) == []
