@@ -1,5 +1,6 @@
 """Panels and their markers: entering, correcting, taking back."""
 
+import asyncio
 from datetime import UTC
 from typing import Any
 from uuid import UUID
@@ -96,8 +97,10 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
                     marker | {"biomarker": marker["biomarker"] or ""}
                     for marker in await entered_of(connection, request.id)
                 ]
-                rows = read(entered, panel, aliases)
-                await save_markers(connection, panel, rows, override=True)
+                # An import may have brought so many that others would wait.
+                rows = await asyncio.to_thread(read, entered, panel, aliases)
+                for start in range(0, len(rows), _SAVED_AT_ONCE):
+                    await save_markers(connection, panel, rows[start : start + _SAVED_AT_ONCE], override=True)
         return pb.UpdateBloodPanelResponse(blood_panel=panel)
 
     async def DeleteBloodPanel(
@@ -161,6 +164,8 @@ class PanelsServicer(pb_grpc.PanelsServiceServicer):
         return pb.UndeleteBloodMarkerResponse(blood_marker=marker)
 
 
+# As many as come with one request.
+_SAVED_AT_ONCE = 500
 # With another of these it may be another biomarker.
 _FINDS = frozenset({"raw_name", "specimen", "loinc_code"})
 

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.harness import Running, failure
 from tests.labs.conftest import As
+from tests.labs.interchange.importing import imported
 from vitalis.labs.v1 import biomarker_aliases_pb2, interchange_pb2, panels_pb2
 
 GLUCOSE = {"raw_name": "Glucose", "value": "99", "unit": "mg/dL"}
@@ -80,3 +81,19 @@ async def test_a_marker_deleted_while_its_panel_is_judged_again_stays_deleted(la
         judging.execute("UPDATE blood_markers SET updated_at = now() WHERE deleted_at IS NULL")
     await deleting
     assert await names_of(ada) == []
+
+
+async def test_a_panel_of_more_markers_than_are_saved_at_once_is_judged_again_whole(labs: Running, ada: As) -> None:
+    rows = "".join(f"2025-03-04,Lab,Quux {number},{number},mg/dL\n" for number in range(600))
+    await imported(labs, ada, f"Date,Lab,Test,Result,Unit\n2025-03-04,Lab,Ferritin,200,ng/mL\n{rows}")
+    (panel,) = (await ada.panels("ListBloodPanels")).blood_panels
+    before = (await ada.panels("ListBloodMarkers", page_size=1000)).blood_markers
+    changed = panels_pb2.BloodPanel(sex="female")
+    await ada.panels("UpdateBloodPanel", id=panel.id, blood_panel=changed, update_mask=FieldMask(paths=["sex"]))
+    after = (await ada.panels("ListBloodMarkers", page_size=1000)).blood_markers
+    assert [(marker.id, marker.raw_name, marker.import_id) for marker in after] == [
+        (marker.id, marker.raw_name, marker.import_id) for marker in before
+    ]
+    assert len(after) == 601
+    ferritin = next(marker for marker in after if marker.biomarker == "ferritin")
+    assert ferritin.range_source == "dictionary"
