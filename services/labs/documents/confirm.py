@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.caller import current
 from services.kit.database import changed_at
-from services.kit.errors import Violation, all_wrong
+from services.kit.errors import Violation, all_wrong, invalid
 from services.labs.body_composition import SCANS
 from services.labs.documents.store import of_document
 from services.labs.documents.tables import document_values
@@ -31,8 +31,12 @@ async def make_record(
 ) -> dict[str, Any]:
     """Stores what the document becomes; the document's columns that name it.
 
-    Raises DOCUMENT_INCOMPLETE with every violation, and PANEL_REPEATED.
+    Raises DOCUMENT_INCOMPLETE with every violation, PANEL_REPEATED, and INVALID_FIELD for a record of another kind.
     """
+    sent = {field.name for field, _ in request.ListFields()}
+    for about, (kind, _) in BY_HAND.items():
+        if kind in sent and document.document_type != about:
+            raise invalid(kind, f"is nothing that a document about {document.document_type} becomes")
     if document.document_type == "blood_work":
         panel_id = await _panel(connection, document, aliases, override=request.override)
         return {"linked_record_id": panel_id, "linked_record_type": "blood_panel"}

@@ -15,7 +15,7 @@ from datetime import date
 
 from services.labs.documents.headers import Header
 from services.labs.documents.pages import Line, Word, columns, text_of
-from services.labs.documents.rows import NUMBER, Row, begins_with_value, is_range, read_row
+from services.labs.documents.rows import Row, begins_with_value, is_range, read_row
 from services.labs.documents.skew import Box
 from services.labs.documents.vocabulary import (
     COLUMN_TITLES,
@@ -25,6 +25,7 @@ from services.labs.documents.vocabulary import (
     RESULT_TITLES,
     RESULT_WORDS,
 )
+from services.labs.documents.words import NUMBER
 from services.labs.reports import Result
 from services.labs.values import read_flag, read_range, read_result
 

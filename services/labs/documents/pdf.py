@@ -9,14 +9,21 @@ from pdfminer.pdfdocument import PDFPasswordIncorrect
 from pdfplumber.page import Page
 from pdfplumber.utils.exceptions import PdfminerException
 from PIL import Image
+from pypdfium2 import raw
 
-from services.labs.documents.ocr import MAX_SIDE_POINTS, OCR_DPI, NoOcrError, recognised
+from services.labs.documents.ocr import MAX_SIDE_POINTS, OCR_DPI, NoOcrError, has_ocr, recognised
 from services.labs.documents.pages import Line, Word, lines_of
 from services.labs.reports import UnreadableReportError
 
 MAX_PAGES = 200
 # A page of print has some thousands of characters; one with more is made to be slow.
 MAX_CHARACTERS_ON_PAGE = 50_000
+# Of a page, that pictures cover; what is less are logos and signatures.
+LEAST_COVERED = 0.5
+# A scan may have a line of text that was put over it, such as a fax machine's.
+FEW_WORDS = 30
+# How far text is believed that nobody sees.
+HIDDEN = 0.65
 # What somebody who looks at a page can read, and how many pages they are shown.
 DRAWN_DPI = 150
 MOST_DRAWN = 20
@@ -29,11 +36,7 @@ def read_pdf(path: Path) -> Iterator[tuple[list[Line], float]]:
             if len(pdf.pages) > MAX_PAGES:
                 raise UnreadableReportError(f"the document has more than {MAX_PAGES} pages")
             for page in pdf.pages:
-                words = _words(page)
-                if not words and page.images:
-                    yield _recognised(path, page)
-                else:
-                    yield lines_of(page.page_number, words), float(page.width)
+                yield _read_page(path, page)
                 page.close()
     except (UnreadableReportError, NoOcrError):
         raise
@@ -46,6 +49,33 @@ def read_pdf(path: Path) -> Iterator[tuple[list[Line], float]]:
     except Exception:
         # pdfminer raises whatever a damaged file leads it to.
         raise UnreadableReportError("the document is damaged, or no PDF") from None
+
+
+def _read_page(path: Path, page: Page) -> tuple[list[Line], float]:
+    """The lines of a page and its width, from its text or, where that is not what is seen of it, from its picture."""
+    words = _words(page)
+    if _is_picture(page):
+        is_hidden = bool(words) and _is_hidden(path, page.page_number)
+        if not words or ((is_hidden or len(words) < FEW_WORDS) and has_ocr()):
+            return _recognised(path, page)
+        if is_hidden:
+            words = [word._replace(confidence=HIDDEN) for word in words]
+    return lines_of(page.page_number, words), float(page.width)
+
+
+def _is_picture(page: Page) -> bool:
+    covered = sum(float(image["width"]) * float(image["height"]) for image in page.images)
+    return covered >= LEAST_COVERED * float(page.width) * float(page.height)
+
+
+def _is_hidden(path: Path, number: int) -> bool:
+    """Whether a page's text is not drawn, as where a scanner lays what it has recognised over its picture."""
+    document = pypdfium2.PdfDocument(path)
+    try:
+        texts = document[number - 1].get_objects(filter=[raw.FPDF_PAGEOBJ_TEXT])
+        return any(raw.FPDFTextObj_GetTextRenderMode(text.raw) == raw.FPDF_TEXTRENDERMODE_INVISIBLE for text in texts)
+    finally:
+        document.close()
 
 
 def _words(page: Page) -> list[Word]:

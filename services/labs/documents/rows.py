@@ -10,24 +10,22 @@ import re
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
 
-from services.labs.documents.vocabulary import (
-    DECISIVE,
-    INTERPRETATIONS,
-    NO_NAMES,
-    NO_RANGES,
-    NUMBERED,
-    RESULT_PHRASES,
-    RESULT_WORDS,
-    VERDICTS,
-    WHOSE,
+from services.labs.documents.vocabulary import DECISIVE, INTERPRETATIONS, NO_NAMES, NO_RANGES, NUMBERED, VERDICTS
+from services.labs.documents.words import (
+    COMPARED,
+    is_flag,
+    is_measured,
+    is_number,
+    is_unit,
+    previous,
+    range_of,
+    results,
 )
-from services.labs.units import is_unit
-from services.labs.values import NoResult, read_flag, read_range, read_result
+from services.labs.values import read_flag, read_range, read_result
 
-DATE = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}-\d\d-\d\d")
-NUMBER = re.compile(r"[<>≤≥]?=?[+-]?\d[\d.,']*")
 # A comparator that stands apart from its number, or is spelled out: "< 5.0", "> OR = 60".
 APART = re.compile(r"([<>≤≥])\s*(?:(?:OR\s*)?(=))?\s*(?=\d)", re.IGNORECASE)
 CAPTION = re.compile(
@@ -36,19 +34,9 @@ CAPTION = re.compile(
     r"|\b(?:Reference|Ref\.?|Normal)\s+(?:Range|Interval)\s+",
     re.IGNORECASE,
 )
-_FLAG = r"HH?|LL?|\((?:HH?|LL?|A)\)|\[(?:HH?|LL?|A)\]|\*+|!+|↑+|↓+"
-# A flag that touches its number: `145H`, `3.1(L)`, `*9.2`.
-_FLAGGED = re.compile(rf"(?P<before>{_FLAG})?(?P<value>[<>≤≥]?=?[+-]?\d[\d.,']*)(?P<behind>{_FLAG})?")
-_WITH_UNIT = re.compile(r"(?P<value>[<>≤≥]?=?[+-]?\d(?:[\d.,]*\d)?)(?P<unit>[^\d.,\s].*)")
-_TITER = re.compile(r"[<>≤≥]?=?1:\d{1,5}|[1-4]\+")
-_TITER_RANGE = re.compile(r"[<≤]=?1:\d{1,5}")
-# A count of what is seen in a field of the microscope, which a range of such counts stands beside: `0-5 /HPF 0-2 /HPF`.
-_COUNT = re.compile(r"\d{1,3}-\d{1,3}")
-_GROUP = re.compile(r"\d{3}(?:[.,]\d+)?")
 # What is left of `70 - 99` without its end.
 _TO = re.compile(r"\d\s(?:[-–—]|to|bis|à|a)$")
 _LOOKS_LIKE_UNIT = re.compile(r"[^\W_][^\W_.^*]*/[^\W_][^\s:]*")
-_COMPARED = "<>≤≥"
 _SIGNS = re.compile(r"\*+|!+|↑+|↓+")
 # LabCorp prints the site that did a test behind its name or at the end of the line.
 LAB_CODE = re.compile(r"0\d|[A-Z]{2}")
@@ -69,6 +57,7 @@ class Row:
     sure: bool = True
 
 
+@lru_cache(maxsize=1024)
 def read_row(text: str) -> Row | None:
     """The row that a line is, or None."""
     cells = [cell.split() for cell in _without_caption(text).split("\t")]
@@ -86,13 +75,13 @@ def read_row(text: str) -> Row | None:
 def is_range(text: str) -> bool:
     """Whether a line is a reference range, with its unit perhaps, and nothing else."""
     words = _without_caption(text).split()
-    rest = [] if not words else words[_range(words) :]
-    return bool(words) and len(rest) < len(words) and (not rest or _is_unit(rest)) and any(map(str.isdigit, text))
+    rest = [] if not words else words[range_of(words) :]
+    return bool(words) and len(rest) < len(words) and (not rest or is_unit(rest)) and any(map(str.isdigit, text))
 
 
 def begins_with_value(text: str) -> bool:
     """Whether a line begins with a result, whose name stands elsewhere."""
-    return next(_values(_without_caption(text).split(), 0), None) is not None
+    return next(results(_without_caption(text).split(), 0), None) is not None
 
 
 def _without_caption(text: str) -> str:
@@ -112,7 +101,7 @@ class _Beside:
 
 def _value_first(words: Sequence[str], end: int, starts: frozenset[int]) -> Row | None:
     """The row whose name ends there, with the result right behind it."""
-    for value, flag, unit, taken in _values(words, end):
+    for value, flag, unit, taken in results(words, end):
         found = _beside(words[end + taken :], _Beside(flag=flag, unit=unit))
         if found is None:
             continue
@@ -129,59 +118,20 @@ def _value_first(words: Sequence[str], end: int, starts: frozenset[int]) -> Row 
 
 def _value_later(words: Sequence[str], end: int, starts: frozenset[int]) -> Row | None:
     """The row whose name ends there, with a unit or a range between it and the result."""
-    if _is_number(words[end - 1]) and not (end > 1 and NUMBERED.fullmatch(words[end - 2])):
+    if is_number(words[end - 1]) and not (end > 1 and NUMBERED.fullmatch(words[end - 2])):
         # That is a result already.
         return None
     for at in range(end + 1, len(words)):
         before = _beside(words[end:at], _Beside())
         if before is None or before.previous or not (before.unit or before.reference_range):
             continue
-        for value, flag, unit, taken in _values(words, at):
+        for value, flag, unit, taken in results(words, at):
             if (flag and before.flag) or (unit and before.unit):
                 continue
             known = replace(before, flag=before.flag or flag, unit=before.unit or unit)
             if found := _beside(words[at + taken :], known):
                 return _named(words[:end], value, found, sure=True)
     return None
-
-
-def _values(words: Sequence[str], at: int) -> Iterator[tuple[str, str, str, int]]:
-    """(result, flag, unit, how many words) of each result that could stand there."""
-    for taken in (3, 2):
-        if " ".join(words[at : at + taken]).lower() in RESULT_PHRASES and at + taken <= len(words):
-            yield " ".join(words[at : at + taken]), "", "", taken
-    if at >= len(words):
-        return
-    word = words[at]
-    if word.lower() in RESULT_WORDS or _TITER.fullmatch(word):
-        yield word, "", "", 1
-        return
-    if (found := _FLAGGED.fullmatch(word)) and _is_number(found["value"]):
-        if not (found["before"] and found["behind"]):
-            yield found["value"], (found["before"] or found["behind"] or "").strip("()[]"), "", 1
-        if not found["before"] and not found["behind"] and re.fullmatch(r"[<>]?\d{1,3}", word):
-            group = words[at + 1] if at + 1 < len(words) else ""
-            if _GROUP.fullmatch(group):
-                yield f"{word} {group}", "", "", 2
-    elif not _is_unit([word]) and (found := _WITH_UNIT.fullmatch(word)) and _is_number(found["value"]):
-        if _is_unit([found["unit"]]):
-            yield found["value"], "", found["unit"], 1
-        elif _COUNT.fullmatch(word) and any(_range(words[rest:]) for rest in range(at + 1, len(words))):
-            yield word, "", "", 1
-
-
-def _is_measured(word: str) -> bool:
-    """Whether a word can only be a result or a date, and not be the end of a name, as whole numbers are."""
-    return bool(re.fullmatch(r"[<>≤≥]?\d+[.,]\d+", word)) or bool(re.search(r"\d/\d+/\d", word))
-
-
-def _is_number(text: str) -> bool:
-    if not NUMBER.fullmatch(text):
-        return False
-    try:
-        return read_result(text).number is not None
-    except NoResult:
-        return False
 
 
 def _beside(words: Sequence[str], found: _Beside) -> _Beside | None:
@@ -213,15 +163,15 @@ def _beside(words: Sequence[str], found: _Beside) -> _Beside | None:
 
 def _possible(words: Sequence[str]) -> Iterator[tuple[str, int]]:
     """What the first words could be, and how many they are, the likeliest first."""
-    if taken := _previous(words):
+    if taken := previous(words):
         yield "previous", taken
     for taken in (2, 1):
-        if taken <= len(words) and _is_flag(words[:taken]):
+        if taken <= len(words) and is_flag(words[:taken]):
             yield "flag", taken
-    if taken := _range(words):
+    if taken := range_of(words):
         yield "reference_range", taken
     for taken in (3, 2, 1):
-        if taken <= len(words) and _is_unit(words[:taken]):
+        if taken <= len(words) and is_unit(words[:taken]):
             yield "unit", taken
             break
     else:
@@ -236,74 +186,17 @@ def _possible(words: Sequence[str]) -> Iterator[tuple[str, int]]:
         yield "remark", len(words)
 
 
-def _previous(words: Sequence[str]) -> int:
-    """How many words a previous result takes, which has its date: 8.6 11/23/2022, 22 High 05/01/2023."""
-    for taken in (2, 3):
-        if taken <= len(words) and DATE.fullmatch(words[taken - 1]) and (_is_number(words[0]) or _is_word(words[0])):
-            return taken if taken == 2 or read_flag(words[1]) else 0
-    return 0
-
-
-def _is_word(text: str) -> bool:
-    return text.lower() in RESULT_WORDS
-
-
-def _is_flag(words: Sequence[str]) -> bool:
-    # In lower case a letter is a unit, and a minus is a cell that is empty.
-    text = " ".join(words)
-    return bool(read_flag(text)) and not (len(text) == 1 and (text.islower() or text == "-"))
-
-
-def _range(words: Sequence[str]) -> int:
-    """How many of the first words are a reference range; 0 if they are none."""
-    for taken in range(1, min(6, len(words)) + 1):
-        if _is_range(words[:taken]):
-            return taken
-    # For men this, for women that: as printed, all of it.
-    if words[0].lower().strip("()[].:,") in WHOSE and re.search(r"\d", " ".join(words)):
-        rest = [word for word in words if word.lower().strip("()[].:,;") not in WHOSE]
-        if rest and _all_ranges(rest):
-            return len(words)
-    return 0
-
-
-def _all_ranges(words: Sequence[str]) -> bool:
-    if not words:
-        return True
-    for taken in range(min(4, len(words)), 0, -1):
-        if (_is_range(words[:taken]) or _is_unit(words[:taken])) and _all_ranges(words[taken:]):
-            return True
-    return False
-
-
-def _is_range(words: Sequence[str]) -> bool:
-    text = " ".join(words)
-    if text.lower() in NO_RANGES or _TITER_RANGE.fullmatch(text):
-        return True
-    read = read_range(text.strip(",;"))
-    if read.low is not None or read.high is not None:
-        return True
-    return bool(read.expected) and read.expected.lower() in RESULT_WORDS | RESULT_PHRASES
-
-
-def _is_unit(words: Sequence[str]) -> bool:
-    text = " ".join(words)
-    if text[:1] + text[-1:] in ("()", "[]"):
-        text = text[1:-1]
-    return is_unit(text)
-
-
 def _named(words: Sequence[str], value: str, found: _Beside, *, sure: bool, alone: bool = False) -> Row | None:
     """The row of a name, which may carry flags, a unit in its end and the site that did the test."""
     name, flags = _flags_of(words, value, found)
     flag, unit = found.flag or flags, found.unit
     if not unit:
         name, unit = _unit_of(name)
-        if unit and _is_number(name[-1]):
+        if unit and is_number(name[-1]):
             # That is a result of its own, and which of the two is meant nobody knows.
             return None
     name, code = (name[:-1], name[-1]) if len(name) > 1 and re.fullmatch(r"0\d", name[-1]) else (name, "")
-    if value[0] in _COMPARED + string.digits and (_has_range(name) or any(map(_is_measured, name))):
+    if value[0] in COMPARED + string.digits and (_has_range(name) or any(map(is_measured, name))):
         return None
     # A flag that is said twice does not say what it says.
     if (found.flag and flags) or _is_either(value, found.reference_range):
@@ -318,7 +211,7 @@ def _named(words: Sequence[str], value: str, found: _Beside, *, sure: bool, alon
 
 def _is_either(value: str, reference_range: str) -> bool:
     """Whether the range could as well be the result, and the result the range: `<5 mg/L <0.3`."""
-    if value[0] not in _COMPARED or reference_range[:1] not in tuple(_COMPARED):
+    if value[0] not in COMPARED or reference_range[:1] not in tuple(COMPARED):
         return False
     limits, number = read_range(reference_range), read_result(value).number
     if number is None or value[0] != reference_range[0]:
@@ -375,7 +268,7 @@ def _unit_of(name: list[str]) -> tuple[list[str], str]:
     for taken in (3, 2, 1):
         text = " ".join(name[-taken:])
         bracketed = text[:1] + text[-1:] in ("()", "[]")
-        if len(name) > taken and _is_unit(name[-taken:]) and (bracketed or re.search(r"[/%]|^(?:f[lL]|pg)$", text)):
+        if len(name) > taken and is_unit(name[-taken:]) and (bracketed or re.search(r"[/%]|^(?:f[lL]|pg)$", text)):
             return name[:-taken], text[1:-1] if bracketed else text
     return name, ""
 
@@ -383,7 +276,7 @@ def _unit_of(name: list[str]) -> tuple[list[str], str]:
 def _has_range(name: Sequence[str]) -> bool:
     """Whether a name has a range in it, as two rows in one line have: `HDL 52 mg/dL 40-90 TSH`."""
     parts = [" ".join(name[at : at + taken]) for taken in (1, 2, 3) for at in range(1, len(name) - taken + 1)]
-    if any(part[0] in _COMPARED or part.lower() in NO_RANGES for part in parts) or _TO.search(" ".join(name)):
+    if any(part[0] in COMPARED or part.lower() in NO_RANGES for part in parts) or _TO.search(" ".join(name)):
         return True
     ranges = map(read_range, parts)
     return any(read.low is not None and read.high is not None for read in ranges)

@@ -177,6 +177,15 @@ async def test_an_epigenetic_test_is_what_was_entered_from_its_document(labs: Ru
     assert (stored.document_id, stored.biological_age) == (document.id, 38.5)
 
 
+@pytest.mark.parametrize("document_type", ["blood_work", "dexa", "other"])
+async def test_a_record_of_another_kind_is_not_lost_in_silence(labs: Running, ada: As, document_type: str) -> None:
+    document = await read(labs, ada, UNREADABLE, document_type=document_type)
+    test = epigenetics_pb2.EpigeneticTest(collected_at="2026-01-15", biological_age=38.5)
+    refused = await failure(confirm(ada, document.id, epigenetic_test=test))
+    assert (refused.reason.name, [v.field for v in refused.violations]) == ("INVALID_FIELD", ["epigenetic_test"])
+    assert (await got(ada, document.id)).parse_status == document.parse_status
+
+
 async def test_another_document_is_put_on_file(labs: Running, ada: As, quest: bytes) -> None:
     document = await read(labs, ada, quest, document_type="other")
     assert await values_of(ada, document.id) == []

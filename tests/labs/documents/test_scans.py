@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fpdf.enums import TextMode
 from PIL import Image
 
 from services.labs.documents.confined import parse_confined
@@ -92,6 +93,45 @@ def test_a_number_that_may_have_lost_its_point_is_doubtful(tmp_path: Path) -> No
     found = parse(path)
     if is_read(found):
         assert [reading["confidence"] < 0.7 for reading in found["readings"]] == [True, False]
+
+
+def scanned(path: Path, picture: Path, over: str, mode: TextMode) -> Path:
+    """A scan with a line of text over it."""
+    report = printed.Report()
+    report.image(str(picture), 0, 0, 612)
+    with report.local_context(text_mode=mode):
+        report.text(50, 700, over)
+    return report.saved(path)
+
+
+def test_text_that_nobody_sees_is_not_believed(tmp_path: Path, quest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture_of(quest, 200).save(tmp_path / "scan.png")
+    over = "TSH 18.4 mIU/L 0.40-4.50 H"
+    path = scanned(tmp_path / "scan.pdf", tmp_path / "scan.png", over, TextMode.INVISIBLE)
+    if has_ocr():
+        assert rows(parse(path)) == QUEST
+    # Nothing is found there, Tesseract least of all.
+    monkeypatch.setenv("PATH", "/nowhere")
+    (reading,) = parse(path)["readings"]
+    assert (reading["value"], reading["confidence"] < 0.7) == ("18.4", True)
+
+
+def test_a_scan_with_a_stamp_is_read_as_one(tmp_path: Path, quest: Path) -> None:
+    picture_of(quest, 200).save(tmp_path / "scan.png")
+    path = scanned(tmp_path / "scan.pdf", tmp_path / "scan.png", "Received by fax, page 1", TextMode.FILL)
+    found = parse(path)
+    assert rows(found) == (QUEST if has_ocr() else [])
+
+
+def test_a_page_with_a_small_picture_needs_no_recognition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (100, 50), 128).save(tmp_path / "logo.png")
+    report = printed.Report()
+    report.text(50, 60, "TSH 1.2 mIU/L 0.4-4.0")
+    report.add_page()
+    report.image(str(tmp_path / "logo.png"), 50, 50, 100)
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = parse(report.saved(tmp_path / "x.pdf"))
+    assert (found["pages"], [reading["value"] for reading in found["readings"]]) == (2, ["1.2"])
 
 
 def test_a_picture_of_nothing(tmp_path: Path) -> None:
