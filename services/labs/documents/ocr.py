@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, ImageSequence
 
 from services.labs.confined import die_with_parent
 from services.labs.documents.pages import Line, Word
-from services.labs.documents.skew import Turned, straightened
+from services.labs.documents.skew import Turned, turned, ways_up
 from services.labs.reports import UnreadableReportError
 
 # At which Tesseract reads print best; points are 72 to the inch.
@@ -31,7 +31,7 @@ MOST_DOTS = 100_000_000
 USUAL_SIDE_POINTS = 800.0
 # Letter and A4 are below; what claims to be above is no page.
 MAX_SIDE_POINTS = 1500.0
-# Below this mean the page may stand on its head.
+# Below this mean the page may stand on its head, or lie on its side.
 UPRIGHT = 0.6
 ENGLISH = "eng"
 # Words, without accents, by which a report is known to be in another language. English is read best by English alone.
@@ -107,20 +107,27 @@ def recognised(picture: Image.Image, page: int, points: float, folder: Path) -> 
     if not 0.9 < scale < 1.5:
         size = (max(1, round(grey.width * scale)), max(1, round(grey.height * scale)))
         grey, points = grey.resize(size, Image.Resampling.LANCZOS), points / scale
-    level, degrees = straightened(grey)
-    file = folder / f"page-{page}.png"
-    rows = _read(level, file, points)
-    if _sureness(rows) < UPRIGHT:
-        # On its head, perhaps.
-        again = _read(level.rotate(180), file, points)
-        if _sureness(again) > _sureness(rows):
-            rows, degrees = again, degrees + 180
-    turned = Turned(
-        degrees,
-        (grey.width * points, grey.height * points),
-        (level.width * points, level.height * points),
-    )
-    return [Line(page, row, turned if degrees else None) for row in rows], level.width * points
+    rows, degrees, level = _upright(grey, folder / f"page-{page}.png", points)
+    seen = Turned(degrees, (grey.width * points, grey.height * points), (level.width * points, level.height * points))
+    return [Line(page, row, seen if degrees else None) for row in rows], level.width * points
+
+
+def _upright(grey: Image.Image, file: Path, points: float) -> tuple[list[tuple[Word, ...]], float, Image.Image]:
+    """The words of the page the way up in which they are words, how far it was turned for that, and that picture."""
+    ways = []
+    for degrees in ways_up(grey):
+        level = turned(grey, degrees)
+        try:
+            rows = _read(level, file, points)
+        except UnreadableReportError:
+            # A page on its side may take for ever.
+            continue
+        ways.append((rows, degrees, level))
+        if not rows or _sureness(rows) >= UPRIGHT:
+            break
+    if not ways:
+        raise UnreadableReportError("the picture cannot be read")
+    return max(ways, key=lambda way: _sureness(way[0]))
 
 
 def _sureness(rows: list[tuple[Word, ...]]) -> float:

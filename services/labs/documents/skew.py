@@ -14,8 +14,8 @@ Box = tuple[float, float, float, float]
 # Degrees; a page in a scanner's feed is hardly skewed more.
 MOST_SKEWED = 6.0
 STEPS = (1.0, 0.25)
-# By so much lines must stand out more from top to bottom than from left to right before a page is turned.
-ON_ITS_SIDE = 1.5
+# By so much lines must stand out more from left to right before a page is taken to lie on its side.
+ON_ITS_SIDE = 2.0
 # Dots of the longer side at which lines of print can still be told apart.
 SMALL_SIDE = 900
 
@@ -39,15 +39,21 @@ class Turned(NamedTuple):
         return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
-def straightened(picture: Image.Image) -> tuple[Image.Image, float]:
-    """The grey picture with its lines level, and by how many degrees it was turned anticlockwise for that."""
+def ways_up(picture: Image.Image) -> tuple[float, ...]:
+    """By how many degrees a grey picture may have to be turned anticlockwise to be level, the likeliest first.
+
+    A table stands out from left to right as much as from top to bottom, so only
+    reading tells which way is right.
+    """
     small = picture.copy()
     small.thumbnail((SMALL_SIDE, SMALL_SIDE))
-    upright, sideways = _best(small), _best(small.rotate(90, expand=True))
-    degrees, _ = upright if upright[1] * ON_ITS_SIDE > sideways[1] else (sideways[0] + 90, sideways[1])
-    if not degrees:
-        return picture, 0.0
-    return picture.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=255), degrees
+    (skew, upright), (skew_sideways, sideways) = _best(small), _best(small.rotate(90, expand=True))
+    ways = (skew, skew + 180, skew_sideways + 90, skew_sideways + 270)
+    return ways if upright * ON_ITS_SIDE > sideways else (*ways[2:], *ways[:2])
+
+
+def turned(picture: Image.Image, degrees: float) -> Image.Image:
+    return picture.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=255) if degrees else picture
 
 
 def _best(picture: Image.Image) -> tuple[float, float]:
