@@ -9,6 +9,7 @@ import hashlib
 import io
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -76,6 +77,18 @@ class UploadStore:
 
         await self.files.put(key, from_first())
         return Upload(size, digest.hexdigest())
+
+    @asynccontextmanager
+    async def unless_refused(self, key: str) -> AsyncIterator[None]:
+        """Removes the upload if the block, which stores what it is for, raises a ServiceError.
+
+        After anything else, such as a caller that leaves, it may be stored all the same: the sweep finds out.
+        """
+        try:
+            yield
+        except ServiceError:
+            await self.files.remove(key)
+            raise
 
     def open(self, key: str, size_bytes: int) -> io.BufferedReader:
         """The upload as a seekable binary file. Raises FileNotFoundError if it is gone."""

@@ -50,13 +50,11 @@ class DocumentsServicer(pb_grpc.DocumentsServiceServicer):
         key = f"{PREFIX}{first.user_id}/{document_id}"
         recognised = _Recognised()
         upload = await self._store.put(key, recognised.chunks(chunks(first, requests)))
-        response = None
-        try:
+        async with self._store.unless_refused(key):
             response = await self._queue(first, document_id, upload, recognised.mime_type)
-        finally:
-            # The same file again, or a repeat of the request, answers with the document that there is.
-            if response is None or response.document.id != document_id:
-                await self._store.files.remove(key)
+        # The same file again, or a repeat of the request, answers with the document that there is.
+        if response.document.id != document_id:
+            await self._store.files.remove(key)
         return response
 
     async def _queue(

@@ -47,13 +47,11 @@ class LabImportsServicer(pb_grpc.LabImportsServiceServicer):
         import_id = str(uuid7())
         key = object_key(first.user_id, import_id)
         upload = await self._store.put(key, chunks(first, requests))
-        response = None
-        try:
+        async with self._store.unless_refused(key):
             response = await self._queue(first, import_id, upload)
-        finally:
-            # A repeat of an earlier request answers with the earlier import.
-            if response is None or response.lab_import.id != import_id:
-                await self._store.files.remove(key)
+        # A repeat of an earlier request answers with the earlier import.
+        if response.lab_import.id != import_id:
+            await self._store.files.remove(key)
         return response
 
     async def _queue(

@@ -56,13 +56,11 @@ class ImportsServicer(pb_grpc.ImportsServiceServicer):
         import_id = str(uuid7())
         key = f"{PREFIX}{first.user_id}/{import_id}"
         upload = await self._store.put(key, chunks(first, requests))
-        response = None
-        try:
+        async with self._store.unless_refused(key):
             response = await self._queue(first, import_id, key, upload)
-        finally:
-            # A repeat of an earlier request answers with the earlier import.
-            if response is None or response.file_import.id != import_id:
-                await self._store.files.remove(key)
+        # A repeat of an earlier request answers with the earlier import.
+        if response.file_import.id != import_id:
+            await self._store.files.remove(key)
         return response
 
     async def _queue(
