@@ -124,7 +124,9 @@ class MarkerIndex:
     def match(self, row: Row, own: Mapping[str, str] | None = None) -> Match:
         """The marker of one row. `own` are aliases that go before the dictionary's: `alias_key(alias)` to a slug."""
         # Blanks in a row say nothing, and make some of the expressions slow.
-        row = row._replace(name=" ".join(row.name.split()))
+        name = " ".join(row.name.split())
+        if name != row.name:
+            row = row._replace(name=name)
         return self._judge(row, self._found(row, own)) if own else self._matched(row)
 
     def match_many(self, rows: Iterable[Row], own: Mapping[str, str] | None = None) -> list[Match]:

@@ -105,14 +105,13 @@ async def lock_document(connection: AsyncConnection, document_id: str) -> None:
 
     Called before the panel is locked, as whoever deletes a document locks that first.
     """
+    if not document_id:
+        return
     table = documents.c
     mine = (table.user_id == UUID(current().subject)) & table.deleted_at.is_(None)
-    if document_id:
-        named = (
-            sa.select(table.id).where(mine, table.id == UUID(document_id)).with_for_update(read=True, key_share=True)
-        )
-        if (await connection.execute(named)).first() is None:
-            raise all_wrong("DOCUMENT_UNKNOWN", [Violation("blood_panel.document_id", "is no document of yours")])
+    named = sa.select(table.id).where(mine, table.id == UUID(document_id)).with_for_update(read=True, key_share=True)
+    if (await connection.execute(named)).first() is None:
+        raise all_wrong("DOCUMENT_UNKNOWN", [Violation("blood_panel.document_id", "is no document of yours")])
 
 
 async def _same(connection: AsyncConnection, values: Mapping[str, Any]) -> str | None:
